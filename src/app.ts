@@ -1,0 +1,31 @@
+/** The API's table of contents: the order of the middleware, and every route. */
+import { Hono } from 'hono';
+import type { AppTypes } from './http/app-types.ts';
+import { requireApiKey, requireOperator } from './http/authenticate.ts';
+import { errorResponse } from './http/error-response.ts';
+import { requestFrame } from './http/request-frame.ts';
+import { adminAccountRoutes } from './http/routes/admin-accounts.ts';
+import { apiKeyRoutes } from './http/routes/api-keys.ts';
+import { domainRoutes } from './http/routes/domains.ts';
+import { emailRoutes } from './http/routes/emails.ts';
+import { healthRoutes } from './http/routes/public/health.ts';
+import { relayRoutes } from './http/routes/relays.ts';
+import { refuseOtherMethods, unknownRoute } from './http/unknown-route.ts';
+
+export const app = new Hono<AppTypes>();
+
+app.onError((error, c) => errorResponse(c, error));
+const unknown = unknownRoute(app);
+app.notFound(unknown);
+
+app.use('*', requestFrame);
+app.use('*', refuseOtherMethods(unknown));
+app.use('/v1/admin/*', requireOperator);
+app.use('/v1/*', requireApiKey);
+
+app.route('/health', healthRoutes);
+app.route('/v1/admin/accounts', adminAccountRoutes);
+app.route('/v1/api-keys', apiKeyRoutes);
+app.route('/v1/domains', domainRoutes);
+app.route('/v1/emails', emailRoutes);
+app.route('/v1/relays', relayRoutes);

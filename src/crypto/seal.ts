@@ -1,0 +1,80 @@
+/**
+ * Sealing: AES-256-GCM with a random 96-bit IV. The additional data names the place a value belongs to
+ * (account, table, column, row), so a ciphertext moved to another row or account does not open.
+ *
+ * Layout: version (1 byte), key number (2 bytes, big endian), IV (12), ciphertext, tag (16).
+ * Synchronous on purpose: the ledger seals inside one turn, between a reply and its commit.
+ */
+import { createCipheriv, createDecipheriv, createHmac } from 'node:crypto';
+
+const VERSION = 1;
+const IV_LENGTH = 12;
+const TAG_LENGTH = 16;
+const HEADER_LENGTH = 3 + IV_LENGTH;
+
+/** A symmetric key and the number under which it is stored. */
+export interface SealingKey {
+  readonly number: number;
+  readonly bytes: Uint8Array;
+}
+
+/** Where a sealed value lives. Every part is bound into the ciphertext. */
+export interface SealedPlace {
+  readonly accountId: string;
+  readonly table: string;
+  readonly column: string;
+  readonly rowId: string;
+}
+
+export class SealError extends Error {
+  override readonly name = 'SealError';
+}
+
+export function seal(key: SealingKey, place: SealedPlace, plaintext: Uint8Array): Uint8Array {
+  const iv = crypto.getRandomValues(new Uint8Array(IV_LENGTH));
+  const cipher = createCipheriv('aes-256-gcm', key.bytes, iv);
+  cipher.setAAD(additionalData(place, key.number));
+  const sealed = new Uint8Array(HEADER_LENGTH + plaintext.byteLength + TAG_LENGTH);
+  sealed[0] = VERSION;
+  sealed[1] = key.number >> 8;
+  sealed[2] = key.number & 0xff;
+  sealed.set(iv, 3);
+  sealed.set(cipher.update(plaintext), HEADER_LENGTH);
+  cipher.final();
+  sealed.set(cipher.getAuthTag(), HEADER_LENGTH + plaintext.byteLength);
+  return sealed;
+}
+
+/** Throws `SealError` where the value was altered, moved, or sealed under another key. */
+export function unseal(keys: readonly SealingKey[], place: SealedPlace, sealed: Uint8Array): Uint8Array {
+  const number = sealedKeyNumber(sealed);
+  const key = keys.find((candidate) => candidate.number === number);
+  if (!key) throw new SealError('sealed under an unknown key');
+  const decipher = createDecipheriv('aes-256-gcm', key.bytes, sealed.subarray(3, HEADER_LENGTH));
+  decipher.setAAD(additionalData(place, number));
+  decipher.setAuthTag(sealed.subarray(sealed.byteLength - TAG_LENGTH));
+  try {
+    const opened = decipher.update(sealed.subarray(HEADER_LENGTH, sealed.byteLength - TAG_LENGTH));
+    decipher.final();
+    return new Uint8Array(opened.buffer, opened.byteOffset, opened.byteLength);
+  } catch {
+    throw new SealError('sealed value does not open');
+  }
+}
+
+export function sealedKeyNumber(sealed: Uint8Array): number {
+  if (sealed.byteLength < HEADER_LENGTH + TAG_LENGTH || sealed[0] !== VERSION) {
+    throw new SealError('not a sealed value');
+  }
+  return ((sealed[1] ?? 0) << 8) | (sealed[2] ?? 0);
+}
+
+/** A keyed hash for look-ups and comparisons; `purpose` separates the uses of one key. */
+export function keyedHash(key: SealingKey, purpose: string, value: Uint8Array | string): Uint8Array {
+  return new Uint8Array(createHmac('sha256', key.bytes).update(`${purpose}\0`).update(value).digest());
+}
+
+function additionalData(place: SealedPlace, keyNumber: number): Uint8Array {
+  const parts = [place.accountId, place.table, place.column, place.rowId, String(keyNumber)];
+  return new TextEncoder().encode(parts.join('|'));
+}

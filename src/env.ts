@@ -1,0 +1,106 @@
+/** Bindings and settings. Settings are text in the environment and are parsed once per isolate. */
+import * as z from 'zod';
+import type { Outbox } from './outbox/outbox.ts';
+
+export interface Env {
+  readonly DB: D1Database;
+  readonly OUTBOX: DurableObjectNamespace<Outbox>;
+  /** Everything else is text: secrets and settings. */
+  readonly [name: string]: unknown;
+}
+
+const KIB = 1024;
+const MIB = 1024 * KIB;
+const SECOND = 1000;
+const MINUTE = 60 * SECOND;
+const HOUR = 60 * MINUTE;
+const DAY = 24 * HOUR;
+
+const flag = z
+  .enum(['true', 'false'])
+  .default('false')
+  .transform((text) => text === 'true');
+const whole = (fallback: number, min = 0) =>
+  z
+    .string()
+    .regex(/^\d{1,15}$/)
+    .transform(Number)
+    .refine((value) => value >= min, `must be at least ${min}`)
+    .default(fallback);
+const optionalText = z
+  .string()
+  .transform((text) => (text === '' ? undefined : text))
+  .optional();
+
+/** `1:<base64 of 32 bytes>,2:<…>`: versioned master keys; the highest version wraps new data keys. */
+const masterKeys = z.string().transform((text, context) => {
+  const keys: { version: number; bytes: Uint8Array }[] = [];
+  for (const part of text.split(',')) {
+    const match = /^\s*(\d{1,5}):([A-Za-z0-9+/]{43}=)\s*$/.exec(part);
+    // A sealed value names its key in two bytes.
+    if (!match?.[1] || !match[2] || Number(match[1]) > 0xffff) {
+      context.addIssue({ code: 'custom', message: 'must look like `1:<base64 of 32 bytes>`' });
+      return z.NEVER;
+    }
+    keys.push({ version: Number(match[1]), bytes: Uint8Array.from(atob(match[2]), (c) => c.charCodeAt(0)) });
+  }
+  return keys.sort((a, b) => b.version - a.version);
+});
+
+const settingsSchema = z.object({
+  ADMIN_TOKEN: z.string().min(32),
+  MASTER_KEYS: masterKeys,
+  /** `smtps://user:pass@host:465` or `smtp://user:pass@host:587` (STARTTLS): serves accounts without a relay. */
+  RELAY_URL: optionalText,
+  /** The name this deployment greets upstream servers with: a host name or an address literal. */
+  EHLO_NAME: z
+    .string()
+    .regex(/^(?:[A-Za-z0-9](?:[A-Za-z0-9.-]{0,250}[A-Za-z0-9])?|\[[0-9A-Fa-f:.]+\]|)$/)
+    .default('')
+    .transform((name) => name || 'edge-relay.invalid'),
+  DATA_JURISDICTION: z.enum(['none', 'eu', 'us', 'fedramp']).default('none'),
+  ALLOW_PRIVATE_RELAYS: flag,
+  ALLOW_PLAINTEXT_RELAYS: flag,
+
+  KEY_MESSAGES_PER_SECOND: whole(1000, 1),
+  BACKLOG_LIMIT: whole(100_000, 1),
+  BODY_RETENTION_DAYS: whole(7, 1),
+  METADATA_RETENTION_DAYS: whole(30, 1),
+  IDEMPOTENCY_DAYS: whole(7, 1),
+  REQUEST_BODY_LIMIT_BYTES: whole(15 * MIB, 64 * KIB),
+  ISOLATE_BODY_LIMIT_BYTES: whole(32 * MIB, MIB),
+  OUTBOX_IN_FLIGHT_LIMIT_BYTES: whole(32 * MIB, MIB),
+
+  CONNECT_TIMEOUT_MS: whole(30 * SECOND, 1),
+  BANNER_TIMEOUT_MS: whole(MINUTE, 1),
+  COMMAND_TIMEOUT_MS: whole(5 * MINUTE, 1),
+  DATA_TIMEOUT_MS: whole(2 * MINUTE, 1),
+  BODY_WRITE_TIMEOUT_MS: whole(3 * MINUTE, 1),
+  DOT_TIMEOUT_MS: whole(10 * MINUTE, 1),
+  SESSION_IDLE_MS: whole(15 * SECOND, 1),
+  SESSION_MAX_AGE_MS: whole(14 * MINUTE, 1),
+
+  RETRY_FIRST_MS: whole(MINUTE, 1),
+  RETRY_MAX_MS: whole(4 * HOUR, 1),
+  RETRY_FOR_MS: whole(4 * DAY, 1),
+  WATCHDOG_MS: whole(30 * SECOND, 1),
+  /** How long the pump may act on what it last read from D1: account status, relays, suppressions. */
+  SENDING_STATE_TTL_MS: whole(10 * SECOND, 1),
+});
+
+export type Settings = z.output<typeof settingsSchema>;
+
+const parsed = new WeakMap<object, Settings>();
+
+/** Throws with the name of the first wrong setting; never with its value. */
+export function settingsOf(env: Env): Settings {
+  const known = parsed.get(env);
+  if (known) return known;
+  const result = settingsSchema.safeParse(env);
+  if (!result.success) {
+    const issue = result.error.issues[0];
+    throw new Error(`Setting ${issue?.path.join('.')}: ${issue?.message}`);
+  }
+  parsed.set(env, result.data);
+  return result.data;
+}

@@ -1,0 +1,72 @@
+/** What the operator of the deployment may do: open accounts, stop them, vouch for domains, replace lost keys. */
+import { type Context, Hono } from 'hono';
+import * as z from 'zod';
+import { newId } from '../../ids.ts';
+import * as service from '../../services/accounts.ts';
+import { createApiKey } from '../../services/api-keys.ts';
+import { putVerifiedDomain } from '../../services/domains.ts';
+import { operatorContext, type ServiceContext } from '../../services/service-context.ts';
+import type { AppTypes } from '../app-types.ts';
+import { jsonBody } from '../json-body.ts';
+import { isoTime, listBody, pageQuery } from '../pagination.ts';
+import { queryOf } from '../validation.ts';
+import { domainBody } from './domains.ts';
+
+const createBody = z.strictObject({
+  name: z.string().min(1).max(200),
+  email: z.email().max(254).optional(),
+});
+const domainPutBody = z.strictObject({
+  return_path: z.email().max(254).optional(),
+});
+const keyBody = z.strictObject({
+  name: z.string().max(200),
+  permission: z.enum(['full_access', 'sending_access']).default('full_access'),
+});
+
+type Account = Awaited<ReturnType<typeof service.getAccount>>;
+
+function accountBody(account: Account) {
+  return {
+    object: 'account',
+    id: account.id,
+    name: account.name,
+    email: account.email,
+    status: account.status,
+    created_at: isoTime(account.createdAt),
+  };
+}
+
+export const adminAccountRoutes = new Hono<AppTypes>()
+  .post('/', jsonBody(createBody), async (c) => {
+    const { account, apiKey } = await service.createAccount(
+      onAccount(c, newId('account')),
+      c.req.valid('json'),
+    );
+    return c.json({ ...accountBody(account), api_key: apiKey }, 201);
+  })
+  .get('/', queryOf(pageQuery), async (c) => {
+    const page = await service.listAccounts(c.env, c.req.valid('query'));
+    return c.json(listBody(page, accountBody));
+  })
+  .get('/:id', async (c) => c.json(accountBody(await service.getAccount(onAccount(c, c.req.param('id'))))))
+  .post('/:id/suspend', async (c) => changeStatus(c, c.req.param('id'), 'suspended'))
+  .post('/:id/resume', async (c) => changeStatus(c, c.req.param('id'), 'active'))
+  .post('/:id/close', async (c) => changeStatus(c, c.req.param('id'), 'closed'))
+  .put('/:id/domains/:name', jsonBody(domainPutBody), async (c) => {
+    const context = onAccount(c, c.req.param('id'));
+    const returnPath = c.req.valid('json').return_path;
+    return c.json(domainBody(await putVerifiedDomain(context, { name: c.req.param('name'), returnPath })));
+  })
+  .post('/:id/api-keys', jsonBody(keyBody), async (c) => {
+    const key = await createApiKey(onAccount(c, c.req.param('id')), c.req.valid('json'));
+    return c.json({ object: 'api_key', id: key.id, token: key.token }, 201);
+  });
+
+function onAccount(c: Context<AppTypes>, accountId: string): ServiceContext {
+  return operatorContext(c.env, accountId, c.get('requestId'));
+}
+
+async function changeStatus(c: Context<AppTypes>, accountId: string, status: Account['status']) {
+  return c.json(accountBody(await service.changeAccountStatus(onAccount(c, accountId), status)));
+}

@@ -1,0 +1,179 @@
+import { type Context, Hono } from 'hono';
+import * as z from 'zod';
+import { settingsOf } from '../../env.ts';
+import { AppError } from '../../errors.ts';
+import { formatMailbox } from '../../mime/address.ts';
+import type { Mailbox } from '../../mime/types.ts';
+import type { TimelineEvent } from '../../outbox/client.ts';
+import { readEmail } from '../../services/email-input.ts';
+import { type EmailDetail, type EmailOverview, getEmail, listEmails } from '../../services/read-emails.ts';
+import { RefusedByLedger, sendEmails } from '../../services/send-emails.ts';
+import { type AppTypes, serviceContextOf } from '../app-types.ts';
+import { readJson } from '../json-body.ts';
+import { isoTime, listBody, pageQuery } from '../pagination.ts';
+import { queryOf, validate } from '../validation.ts';
+
+const addresses = z.union([z.string().max(1000), z.array(z.string().max(1000)).max(50)]);
+const tagPart = z.string().regex(/^[A-Za-z0-9_-]{1,256}$/);
+const MAX_BATCH = 100;
+
+const attachment = z.strictObject({
+  content: z.unknown().optional(),
+  filename: z.string().optional(),
+  content_type: z.string().optional(),
+  content_id: z.string().optional(),
+  path: z.unknown().optional(),
+});
+
+const email = z.strictObject({
+  from: z.string().max(1000),
+  to: addresses,
+  cc: addresses.optional(),
+  bcc: addresses.optional(),
+  reply_to: addresses.optional(),
+  subject: z.string(),
+  text: z.string().optional(),
+  html: z.string().optional(),
+  headers: z.record(z.string(), z.string()).optional(),
+  tags: z
+    .array(z.strictObject({ name: tagPart, value: tagPart }))
+    .max(50)
+    .optional(),
+  attachments: z.array(attachment).optional(),
+  // Fields of the wire format that are known and not served; `refuseUnserved` names them.
+  template: z.unknown().optional(),
+  topic_id: z.unknown().optional(),
+  scheduled_at: z.unknown().optional(),
+});
+const batch = z.array(z.unknown()).min(1).max(MAX_BATCH);
+
+type Email = z.output<typeof email>;
+
+export const emailRoutes = new Hono<AppTypes>()
+  .post('/', async (c) => {
+    const body = await readJson(c, { limitBytes: settingsOf(c.env).REQUEST_BODY_LIMIT_BYTES });
+    const [id] = await send(c, [emailOf(body, '')]);
+    return c.json({ id });
+  })
+  .post('/batch', async (c) => {
+    if (c.req.header('x-batch-validation') === 'permissive') {
+      throw new AppError('field_not_supported', { field: 'x-batch-validation: permissive' });
+    }
+    const body = await readJson(c, { limitBytes: settingsOf(c.env).REQUEST_BODY_LIMIT_BYTES });
+    const items = validate(batch, body);
+    const ids = await send(
+      c,
+      items.map((item, index) => emailOf(item, `[${index}].`)),
+    );
+    return c.json({ data: ids.map((id) => ({ id })) });
+  })
+  .get('/', queryOf(pageQuery), async (c) => {
+    const page = await listEmails(serviceContextOf(c), c.req.valid('query'));
+    return c.json(listBody(page, overviewBody));
+  })
+  .get('/:id', async (c) => c.json(detailBody(await getEmail(serviceContextOf(c), c.req.param('id')))));
+
+async function send(
+  c: Context<AppTypes>,
+  drafts: ReturnType<typeof readEmail>[],
+): Promise<readonly string[]> {
+  const idempotencyKey = c.req.header('idempotency-key');
+  if (idempotencyKey !== undefined && !/^[\x20-\x7e]{1,256}$/.test(idempotencyKey)) {
+    throw new AppError('invalid_idempotency_key');
+  }
+  try {
+    const { ids, rate } = await sendEmails(serviceContextOf(c), drafts, {
+      idempotencyKey,
+      boundDomainId: c.get('boundDomainId'),
+    });
+    setRateHeaders(c, rate);
+    return ids;
+  } catch (error) {
+    if (error instanceof RefusedByLedger) setRateHeaders(c, error.rate);
+    throw error;
+  }
+}
+
+function setRateHeaders(
+  c: Context<AppTypes>,
+  rate: { limit: number; remaining: number; resetSeconds: number },
+): void {
+  c.header('ratelimit-limit', String(rate.limit));
+  c.header('ratelimit-remaining', String(rate.remaining));
+  c.header('ratelimit-reset', String(rate.resetSeconds));
+}
+
+function emailOf(value: unknown, prefix: string): ReturnType<typeof readEmail> {
+  const input = validate(email, value, prefix);
+  refuseUnserved(input, prefix);
+  return readEmail(input, prefix);
+}
+
+function refuseUnserved(input: Email, prefix: string): void {
+  for (const field of ['template', 'topic_id', 'scheduled_at'] as const) {
+    if (input[field] !== undefined) throw new AppError('field_not_supported', { field: prefix + field });
+  }
+  input.attachments?.forEach(({ path }, index) => {
+    if (path === undefined) return;
+    const field = `${prefix}attachments[${index}].path`;
+    throw new AppError('field_refused', { field, reason: 'nothing is fetched by URL; send the `content`' });
+  });
+}
+
+function overviewBody({ message, summary }: EmailOverview) {
+  return {
+    id: message.id,
+    from: formatMailbox(summary.from),
+    to: formatAll(summary.to),
+    cc: formatAll(summary.cc),
+    bcc: formatAll(summary.bcc),
+    reply_to: formatAll(summary.replyTo),
+    subject: summary.subject,
+    created_at: isoTime(message.acceptedAtMs),
+    last_event: lastEvent(message.timeline),
+    scheduled_at: null,
+    tags: summary.tags,
+  };
+}
+
+function detailBody(detail: EmailDetail) {
+  const { message, summary, head, recipients, replies } = detail;
+  return {
+    object: 'email' as const,
+    ...overviewBody(detail),
+    message_id: `<${message.id}@${summary.from.domain}>`,
+    text: head?.text ?? null,
+    html: head?.html ?? null,
+    possible_duplicates: message.possibleDuplicates,
+    deliveries: message.deliveries.map((delivery, index) => ({
+      recipient: recipients[index] ?? null,
+      status: delivery.status,
+      relay: delivery.relayId ?? null,
+      attempts: delivery.attempts,
+      last_reply: replies.get(index) ?? null,
+      reason: delivery.reason ?? null,
+      updated_at: isoTime(delivery.updatedAtMs),
+      next_attempt_at: delivery.nextAttemptAtMs === undefined ? null : isoTime(delivery.nextAttemptAtMs),
+    })),
+    timeline: message.timeline.map((event) => ({
+      type: event.type,
+      created_at: isoTime(event.atMs),
+      recipients: event.recipients?.map((index) => recipients[index] ?? null) ?? recipients,
+      relay: event.relayId ?? null,
+      code: event.code ?? null,
+      enhanced_code: event.enhanced ?? null,
+      reason: event.reason ?? null,
+    })),
+  };
+}
+
+function formatAll(mailboxes: readonly Mailbox[]): string[] {
+  return mailboxes.map(formatMailbox);
+}
+
+/** The wire format knows no doubt and no expiry: mail in doubt is delayed, expired mail has failed. */
+function lastEvent(timeline: readonly TimelineEvent[]): string {
+  const type = timeline.at(-1)?.type ?? 'queued';
+  if (type === 'in_doubt') return 'delivery_delayed';
+  return type === 'expired' ? 'failed' : type;
+}

@@ -1,0 +1,82 @@
+/**
+ * Prefixed, time-ordered ids: `<prefix>_` and 26 characters of Crockford base32, that is 50 bits of
+ * milliseconds and 80 bits of the rest. A message id spends the first 10 of those on its shard, so that
+ * no index is needed to find the object that holds it.
+ */
+const ALPHABET = '0123456789abcdefghjkmnpqrstvwxyz';
+const TIME_LENGTH = 10;
+const SHARD_LENGTH = 2;
+const BODY_LENGTH = 26;
+
+export const ID_PREFIXES = {
+  account: 'acc',
+  apiKey: 'key',
+  relay: 'rly',
+  domain: 'dom',
+  message: 'msg',
+  event: 'evt',
+  audit: 'aud',
+  request: 'req',
+} as const;
+
+export type IdKind = keyof typeof ID_PREFIXES;
+
+export const MAX_SHARDS = 64;
+
+export function newId(kind: Exclude<IdKind, 'message'>, nowMs: number = Date.now()): string {
+  return `${ID_PREFIXES[kind]}_${encode(nowMs, TIME_LENGTH)}${randomCharacters(BODY_LENGTH - TIME_LENGTH)}`;
+}
+
+export function newMessageId(shard: number, nowMs: number = Date.now()): string {
+  const time = encode(nowMs, TIME_LENGTH);
+  const random = randomCharacters(BODY_LENGTH - TIME_LENGTH - SHARD_LENGTH);
+  return `${ID_PREFIXES.message}_${time}${encode(shard, SHARD_LENGTH)}${random}`;
+}
+
+/** True for a string that could have come from `newId`; says nothing about whether the thing exists. */
+export function isId(kind: IdKind, text: string): boolean {
+  const prefix = ID_PREFIXES[kind];
+  if (text.length !== prefix.length + 1 + BODY_LENGTH || !text.startsWith(`${prefix}_`)) return false;
+  for (let at = prefix.length + 1; at < text.length; at++) {
+    if (!ALPHABET.includes(text.charAt(at))) return false;
+  }
+  return true;
+}
+
+/** The parts of a message id; undefined where it is not one. `createdAtMs` is the clock of the Worker that made it. */
+export function parseMessageId(id: string): { createdAtMs: number; shard: number } | undefined {
+  if (!isId('message', id)) return undefined;
+  const start = ID_PREFIXES.message.length + 1;
+  return {
+    createdAtMs: decode(id.slice(start, start + TIME_LENGTH)),
+    shard: decode(id.slice(start + TIME_LENGTH, start + TIME_LENGTH + SHARD_LENGTH)),
+  };
+}
+
+/** The smallest message id that a clock at `atMs` could have made. */
+export function firstMessageIdAt(atMs: number): string {
+  const zeros = ALPHABET.charAt(0).repeat(BODY_LENGTH - TIME_LENGTH);
+  return `${ID_PREFIXES.message}_${encode(Math.max(0, atMs), TIME_LENGTH)}${zeros}`;
+}
+
+function encode(value: number, length: number): string {
+  let rest = value;
+  let text = '';
+  for (let i = 0; i < length; i++) {
+    text = ALPHABET.charAt(rest % 32) + text;
+    rest = Math.floor(rest / 32);
+  }
+  return text;
+}
+
+function decode(text: string): number {
+  let value = 0;
+  for (const character of text) value = value * 32 + ALPHABET.indexOf(character);
+  return value;
+}
+
+function randomCharacters(length: number): string {
+  let text = '';
+  for (const byte of crypto.getRandomValues(new Uint8Array(length))) text += ALPHABET.charAt(byte & 31);
+  return text;
+}

@@ -1,0 +1,53 @@
+/**
+ * Group commit. Requests that arrive while a commit is on its way to disk wait for the next one and share it:
+ * one sync for all of them instead of one each.
+ */
+interface Waiting<Request, Result> {
+  readonly request: Request;
+  readonly resolve: (result: Result) => void;
+  readonly reject: (error: unknown) => void;
+}
+
+export class AcceptQueue<Request, Result> {
+  private waiting: Waiting<Request, Result>[] = [];
+  private isFlushing = false;
+  private readonly handle: (request: Request) => Result;
+  private readonly sync: () => Promise<void>;
+
+  /** `handle` writes synchronously and says what to answer once `sync` has made it durable. */
+  constructor(handle: (request: Request) => Result, sync: () => Promise<void>) {
+    this.handle = handle;
+    this.sync = sync;
+  }
+
+  submit(request: Request): Promise<Result> {
+    return new Promise((resolve, reject) => {
+      this.waiting.push({ request, resolve, reject });
+      if (!this.isFlushing) void this.flush();
+    });
+  }
+
+  private async flush(): Promise<void> {
+    this.isFlushing = true;
+    while (this.waiting.length > 0) {
+      const group = this.waiting;
+      this.waiting = [];
+      const answers: (() => void)[] = [];
+      for (const { request, resolve, reject } of group) {
+        try {
+          const result = this.handle(request);
+          answers.push(() => resolve(result));
+        } catch (error) {
+          reject(error);
+        }
+      }
+      try {
+        await this.sync();
+        for (const answer of answers) answer();
+      } catch (error) {
+        for (const { reject } of group) reject(error);
+      }
+    }
+    this.isFlushing = false;
+  }
+}

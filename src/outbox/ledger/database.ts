@@ -1,0 +1,74 @@
+/** The object's own SQLite database: its fixed tables, its day tables, and a count of rows written. */
+import { Partitions } from './partitions.ts';
+
+/** Run in order, once each; forward only. Day tables are made by `Partitions` as they are needed. */
+const MIGRATIONS: readonly string[] = [
+  `CREATE TABLE meta (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID, STRICT;
+   CREATE TABLE due (
+     at INTEGER NOT NULL,
+     id TEXT NOT NULL,
+     PRIMARY KEY (at, id)
+   ) WITHOUT ROWID, STRICT;`,
+];
+
+export class LedgerDatabase {
+  readonly partitions: Partitions;
+  /** Rows written since this object started, as the platform bills them (alarms count apart). */
+  rowsWritten = 0;
+  private readonly storage: DurableObjectStorage;
+
+  constructor(storage: DurableObjectStorage) {
+    this.storage = storage;
+    this.migrate();
+    this.partitions = new Partitions(storage.sql);
+  }
+
+  all<Row extends Record<string, SqlStorageValue>>(statement: string, ...values: SqlStorageValue[]): Row[] {
+    const cursor = this.storage.sql.exec<Row>(statement, ...values);
+    const rows = cursor.toArray();
+    this.rowsWritten += cursor.rowsWritten;
+    return rows;
+  }
+
+  first<Row extends Record<string, SqlStorageValue>>(
+    statement: string,
+    ...values: SqlStorageValue[]
+  ): Row | undefined {
+    return this.all<Row>(statement, ...values)[0];
+  }
+
+  /** All or nothing; day tables made inside are forgotten again when it fails. */
+  transaction<T>(work: () => T): T {
+    try {
+      return this.storage.transactionSync(work);
+    } catch (error) {
+      this.partitions.reload();
+      throw error;
+    }
+  }
+
+  readMeta(name: string): string | undefined {
+    return this.first<{ value: string }>('SELECT value FROM meta WHERE name = ?', name)?.value;
+  }
+
+  writeMeta(name: string, value: string): void {
+    this.all(
+      'INSERT INTO meta (name, value) VALUES (?, ?) ON CONFLICT DO UPDATE SET value = excluded.value',
+      name,
+      value,
+    );
+  }
+
+  private migrate(): void {
+    const { sql } = this.storage;
+    this.storage.transactionSync(() => {
+      sql.exec('CREATE TABLE IF NOT EXISTS schema_version (version INTEGER NOT NULL) STRICT');
+      const version =
+        sql.exec<{ version: number }>('SELECT version FROM schema_version').toArray()[0]?.version ?? 0;
+      if (version >= MIGRATIONS.length) return;
+      for (const migration of MIGRATIONS.slice(version)) sql.exec(migration);
+      sql.exec('DELETE FROM schema_version');
+      sql.exec('INSERT INTO schema_version (version) VALUES (?)', MIGRATIONS.length);
+    });
+  }
+}

@@ -1,0 +1,109 @@
+/**
+ * The ledger of one account and shard: what was accepted, how far it has come, and what is due next.
+ * Each change is one transaction; what is kept in memory beside it changes after the transaction did.
+ */
+import { nextDueAt, type Progress } from '../../delivery/progress.ts';
+import { firstMessageIdAt } from '../../ids.ts';
+import type { AcceptRequest } from '../client.ts';
+import { type Claimed, findClaim, insertClaim } from './claims.ts';
+import type { LedgerDatabase } from './database.ts';
+import { CLOSED, type DotRecord, DUE, HELD, type LedgerItem, phaseOf } from './message-row.ts';
+import { MessageTable } from './message-table.ts';
+import { type KeptDays, sweep } from './retention.ts';
+import { WorkQueue } from './work-queue.ts';
+
+/** A change of one message, decided by the pump. */
+export interface ItemChange {
+  readonly item: LedgerItem;
+  readonly progress: Progress;
+  readonly replies: Uint8Array | undefined;
+  readonly dot: DotRecord | undefined;
+}
+
+export class Ledger {
+  readonly messages: MessageTable;
+  readonly queue: WorkQueue;
+  private readonly db: LedgerDatabase;
+  private openCount: number;
+
+  constructor(db: LedgerDatabase) {
+    this.db = db;
+    this.messages = new MessageTable(db);
+    this.queue = new WorkQueue(db, this.messages);
+    this.openCount = this.queue.countOpen();
+  }
+
+  /** Messages that are neither closed nor held. */
+  get backlog(): number {
+    return this.openCount;
+  }
+
+  findClaim(
+    claim: { readonly keyHash: string; readonly fingerprint: string },
+    times: { nowMs: number; keptForDays: number },
+  ): Claimed {
+    return findClaim(this.db, claim, times);
+  }
+
+  /** Writes messages and claim. Repeating it with the same ids changes nothing. */
+  accept(request: AcceptRequest, nowMs: number): void {
+    const { queue, messages, db } = this;
+    const admitted = db.transaction(() => {
+      insertClaim(db, request, nowMs);
+      return request.messages.filter((message) => {
+        const phase = queue.phaseOfNew(message.id);
+        if (!messages.insert(message, { keyId: request.keyId, nowMs, phase })) return false;
+        if (phase === DUE) queue.reschedule(message.id, undefined, nowMs);
+        return true;
+      });
+    });
+    for (const { id } of admitted) queue.admit(id, nowMs);
+    this.openCount += admitted.length;
+  }
+
+  /** Writes changes, and returns the items as they are now. */
+  commit(changes: readonly ItemChange[]): LedgerItem[] {
+    const written = this.db.transaction(() => changes.map((change) => this.writeChange(change)));
+    written.forEach((item, index) => {
+      this.queue.settle(item);
+      if (isOpenPhase(changes[index]?.item.phase) && !isOpenPhase(item.phase)) this.openCount--;
+    });
+    return written;
+  }
+
+  /** Open messages accepted before the given time, a few at a time, for expiry while no relay takes them. */
+  findOverdue(acceptedBeforeMs: number, limit: number): LedgerItem[] {
+    return this.messages
+      .listUnfinished(firstMessageIdAt(acceptedBeforeMs), limit)
+      .filter((item) => !this.queue.isInHand(item.id));
+  }
+
+  sweep(nowMs: number, kept: KeptDays): void {
+    sweep(this.db, this.messages, kept, nowMs);
+  }
+
+  /** True where there is anything left to sweep one day. */
+  get hasHistory(): boolean {
+    const { partitions } = this.db;
+    return partitions.daysOf('messages').length > 0 || partitions.daysOf('claims').length > 0;
+  }
+
+  private writeChange({ item, progress, replies, dot }: ItemChange): LedgerItem {
+    // At the dot, the way back to the message stays as it is: a restart must find it.
+    const place = dot?.pending ? item : placeOf(progress);
+    const changed = { ...item, progress, replies, dot, phase: place.phase, dueAtMs: place.dueAtMs };
+    this.queue.reschedule(item.id, item.dueAtMs, changed.dueAtMs);
+    this.messages.update(changed);
+    return changed;
+  }
+}
+
+/** Where a message that is not at its dot belongs. */
+function placeOf(progress: Progress): { phase: number; dueAtMs: number | undefined } {
+  const phase = phaseOf(progress);
+  return { phase, dueAtMs: phase === DUE ? nextDueAt(progress) : undefined };
+}
+
+function isOpenPhase(phase: number | undefined): boolean {
+  return phase !== CLOSED && phase !== HELD;
+}

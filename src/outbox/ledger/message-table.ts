@@ -1,0 +1,196 @@
+/** The statements on messages and their contents. A message is found by its id alone: the id says the day. */
+import { newProgress } from '../../delivery/progress.ts';
+import { parseMessageId } from '../../ids.ts';
+import type { LedgerMessage, MessagePage, MessageToAccept, PageRequest } from '../client.ts';
+import type { LedgerDatabase } from './database.ts';
+import {
+  CLOSED,
+  DUE,
+  itemOf,
+  type LedgerItem,
+  MESSAGE_COLUMNS,
+  type MessageRow,
+  publicMessageOf,
+  WAITING,
+} from './message-row.ts';
+import { DAY_MS, dayOf, type PartitionedTable } from './partitions.ts';
+
+export class MessageTable {
+  private readonly db: LedgerDatabase;
+
+  constructor(db: LedgerDatabase) {
+    this.db = db;
+  }
+
+  find(id: string): LedgerItem | undefined {
+    const row = this.findRow(id);
+    return row && itemOf(row);
+  }
+
+  findPublic(id: string): LedgerMessage | undefined {
+    const row = this.findRow(id);
+    return row && publicMessageOf(row);
+  }
+
+  /** The sealed pieces of a message's head; undefined where the message or its content is gone. */
+  findHead(id: string): Uint8Array[] | undefined {
+    const item = this.find(id);
+    if (!item || !this.tableOf('contents', id)) return undefined;
+    return Array.from({ length: item.headPieces }, (_, index) => this.readPiece(item, 'head', index));
+  }
+
+  readPiece(item: LedgerItem, part: 'head' | 'attachments', index: number): Uint8Array {
+    const table = this.tableOf('contents', item.id);
+    const number = item.firstPiece + index + (part === 'head' ? 0 : item.headPieces);
+    const row = table
+      ? this.db.first<{ piece: ArrayBuffer }>(`SELECT piece FROM ${table} WHERE piece_number = ?`, number)
+      : undefined;
+    if (!row) throw new Error('the content of a message is missing');
+    return new Uint8Array(row.piece);
+  }
+
+  /** Newest first. `after` means older than that id, `before` newer, as in the wire format. */
+  list({ limit, after, before }: PageRequest): MessagePage {
+    const days = this.db.partitions.daysOf('messages');
+    const ascending = before !== undefined;
+    const rows: MessageRow[] = [];
+    for (const day of ascending ? days : days.reverse()) {
+      const table = this.db.partitions.find('messages', day);
+      if (!table || rows.length > limit) break;
+      const [condition, edge] = ascending ? ['id > ?', before] : ['id < ?', after ?? 'n'];
+      rows.push(
+        ...this.db.all<MessageRow>(
+          `SELECT ${MESSAGE_COLUMNS} FROM ${table} WHERE ${condition} ORDER BY id ${ascending ? 'ASC' : 'DESC'} LIMIT ?`,
+          edge,
+          limit + 1 - rows.length,
+        ),
+      );
+    }
+    const page = rows.slice(0, limit).map(publicMessageOf);
+    return { messages: ascending ? page.reverse() : page, hasMore: rows.length > limit };
+  }
+
+  /** The next messages in the order of ids that wait for the scan. */
+  listWaiting(afterId: string, limit: number): LedgerItem[] {
+    const items: LedgerItem[] = [];
+    for (const day of this.db.partitions.daysOf('messages')) {
+      const table = this.db.partitions.find('messages', day);
+      if (!table || day < dayOfId(afterId)) continue;
+      const rows = this.db.all<MessageRow>(
+        `SELECT ${MESSAGE_COLUMNS} FROM ${table} WHERE id > ? AND phase = ${WAITING} ORDER BY id LIMIT ?`,
+        afterId,
+        limit - items.length,
+      );
+      items.push(...rows.map(itemOf));
+      if (items.length >= limit) break;
+    }
+    return items;
+  }
+
+  countWaiting(afterId: string): number {
+    let count = 0;
+    for (const day of this.db.partitions.daysOf('messages')) {
+      const table = this.db.partitions.find('messages', day);
+      const row = this.db.first<{ n: number }>(
+        `SELECT count(*) AS n FROM ${table} WHERE id > ? AND phase = ${WAITING}`,
+        afterId,
+      );
+      count += row?.n ?? 0;
+    }
+    return count;
+  }
+
+  /** Messages below the id that wait or are due, and are not at their dot. */
+  listUnfinished(belowId: string, limit: number): LedgerItem[] {
+    const items: LedgerItem[] = [];
+    for (const day of this.db.partitions.daysOf('messages')) {
+      const table = this.db.partitions.find('messages', day);
+      if (!table || day > dayOfId(belowId) || items.length >= limit) break;
+      const rows = this.db.all<MessageRow>(
+        `SELECT ${MESSAGE_COLUMNS} FROM ${table} WHERE id < ? AND phase IN (${WAITING}, ${DUE}) AND dot IS NULL LIMIT ?`,
+        belowId,
+        limit - items.length,
+      );
+      items.push(...rows.map(itemOf));
+    }
+    return items;
+  }
+
+  hasOpen(day: number): boolean {
+    const table = this.db.partitions.find('messages', day);
+    return !!table && !!this.db.first(`SELECT 1 FROM ${table} WHERE phase <> ${CLOSED} LIMIT 1`);
+  }
+
+  /** False where the message was there already. Throws where the id is not one of today, give or take a day. */
+  insert(message: MessageToAccept, accepted: { keyId: string; nowMs: number; phase: number }): boolean {
+    const { keyId, nowMs, phase } = accepted;
+    const createdAtMs = parseMessageId(message.id)?.createdAtMs;
+    if (createdAtMs === undefined || Math.abs(createdAtMs - nowMs) > DAY_MS) {
+      throw new Error('a message id is malformed or far off the clock');
+    }
+    if (this.findRow(message.id)) return false;
+    const day = dayOf(createdAtMs);
+    this.db.all(
+      `INSERT INTO ${this.db.partitions.make('messages', day)}
+       (id, accepted_at, phase, key_id, first_piece, head_pieces, attachment_pieces, summary, progress)
+       VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+      message.id,
+      nowMs,
+      phase,
+      keyId,
+      this.insertPieces([...message.head, ...message.attachments], day),
+      message.head.length,
+      message.attachments.length,
+      blobOf(message.summary),
+      JSON.stringify(newProgress(message.recipientCount, nowMs)),
+    );
+    return true;
+  }
+
+  update({ id, phase, progress, replies, dot }: LedgerItem): void {
+    this.db.all(
+      `UPDATE ${this.db.partitions.make('messages', dayOfId(id))}
+       SET phase = ?, progress = ?, replies = ?, dot = ? WHERE id = ?`,
+      phase,
+      JSON.stringify(progress),
+      replies ? blobOf(replies) : null,
+      dot ? JSON.stringify(dot) : null,
+      id,
+    );
+  }
+
+  /** Returns the number of the first piece; the others follow it. */
+  private insertPieces(pieces: readonly Uint8Array[], day: number): number {
+    const table = this.db.partitions.make('contents', day);
+    let first = 0;
+    for (const piece of pieces) {
+      const row = this.db.first<{ piece_number: number }>(
+        `INSERT INTO ${table} (piece) VALUES (?) RETURNING piece_number`,
+        blobOf(piece),
+      );
+      first ||= row?.piece_number ?? 0;
+    }
+    return first;
+  }
+
+  private findRow(id: string): MessageRow | undefined {
+    const table = this.tableOf('messages', id);
+    return table
+      ? this.db.first<MessageRow>(`SELECT ${MESSAGE_COLUMNS} FROM ${table} WHERE id = ?`, id)
+      : undefined;
+  }
+
+  private tableOf(table: PartitionedTable, id: string): string | undefined {
+    const parsed = parseMessageId(id);
+    return parsed && this.db.partitions.find(table, dayOf(parsed.createdAtMs));
+  }
+}
+
+function dayOfId(id: string): number {
+  return dayOf(parseMessageId(id)?.createdAtMs ?? 0);
+}
+
+/** SQLite takes views as they are; only the platform's types ask for a whole buffer. */
+function blobOf(bytes: Uint8Array): ArrayBuffer {
+  return bytes as unknown as ArrayBuffer;
+}

@@ -1,0 +1,179 @@
+/**
+ * What a message is made of while it lies on the ledger, and how it is sealed there.
+ *
+ * - The *summary* (addresses, subject, tags) answers listings and lives as long as the message's metadata.
+ * - The *head* (texts, headers, attachment names) and the *attachment bytes* are what the body is composed
+ *   from, and are dropped with the body's retention. Both are cut into pieces of at most 1 MiB before
+ *   sealing: a row holds at most 2 MB, and a large message is never in memory whole.
+ *
+ * Message-ID, Date and boundaries are not stored: they follow from the id, the time of acceptance and the key.
+ */
+import { createHmac } from 'node:crypto';
+import { keyedHash, type SealedPlace, type SealingKey, seal, unseal } from '../crypto/seal.ts';
+import type { Attachment, Mailbox } from '../mime/types.ts';
+
+export const PIECE_BYTES = 1024 * 1024;
+
+export interface MessageSummary {
+  readonly from: Mailbox;
+  readonly to: readonly Mailbox[];
+  readonly cc: readonly Mailbox[];
+  readonly bcc: readonly Mailbox[];
+  readonly replyTo: readonly Mailbox[];
+  readonly subject: string;
+  readonly tags: readonly { readonly name: string; readonly value: string }[];
+  /** The return path of the sender's domain, else the bare From. */
+  readonly envelopeFrom: string;
+}
+
+export interface MessageHead {
+  readonly text?: string;
+  readonly html?: string;
+  readonly headers: readonly { readonly name: string; readonly value: string }[];
+  readonly attachments: readonly Attachment[];
+}
+
+export interface SealedMessage {
+  readonly summary: Uint8Array;
+  readonly head: readonly Uint8Array[];
+  readonly attachments: readonly Uint8Array[];
+}
+
+const encoder = new TextEncoder();
+const decoder = new TextDecoder();
+
+/** The recipients of a message in the order of its deliveries, each address once. */
+export function recipientsOf(summary: MessageSummary): Mailbox[] {
+  const unique = new Map<string, Mailbox>();
+  for (const mailbox of [...summary.to, ...summary.cc, ...summary.bcc]) {
+    if (!unique.has(mailbox.address)) unique.set(mailbox.address, mailbox);
+  }
+  return [...unique.values()];
+}
+
+/** Seals a message, and fingerprints it for the comparison behind an idempotency key. */
+export function sealMessage(
+  key: SealingKey,
+  identity: { accountId: string; id: string },
+  message: { summary: MessageSummary; head: MessageHead; attachments: readonly Uint8Array[] },
+): SealedMessage & { readonly fingerprint: Uint8Array } {
+  const summary = encoder.encode(JSON.stringify(message.summary));
+  const head = encoder.encode(JSON.stringify(message.head));
+  const fingerprint = createHmac('sha256', keyedHash(key, 'fingerprint', ''));
+  for (const part of [summary, head, ...message.attachments])
+    fingerprint.update(`${part.byteLength}:`).update(part);
+  return {
+    summary: seal(key, summaryPlace(identity), summary),
+    head: piecesOf([head]).map((piece, index) => seal(key, piecePlace(identity, 'head', index), piece)),
+    attachments: piecesOf(message.attachments).map((piece, index) =>
+      seal(key, piecePlace(identity, 'attachments', index), piece),
+    ),
+    fingerprint: new Uint8Array(fingerprint.digest()),
+  };
+}
+
+export function openSummary(
+  keys: readonly SealingKey[],
+  identity: { accountId: string; id: string },
+  sealed: Uint8Array,
+): MessageSummary {
+  return JSON.parse(decoder.decode(unseal(keys, summaryPlace(identity), sealed)));
+}
+
+export function openHead(
+  keys: readonly SealingKey[],
+  identity: { accountId: string; id: string },
+  sealed: readonly Uint8Array[],
+): MessageHead {
+  const pieces = sealed.map((piece, index) => unseal(keys, piecePlace(identity, 'head', index), piece));
+  return JSON.parse(decoder.decode(concatenate(pieces)));
+}
+
+/** The bytes of one attachment, opening only the pieces it lies in, one after the other. */
+export async function* openAttachment(
+  keys: readonly SealingKey[],
+  identity: { accountId: string; id: string },
+  range: { offset: number; sizeBytes: number },
+  readPiece: (index: number) => Uint8Array,
+): AsyncGenerator<Uint8Array> {
+  const end = range.offset + range.sizeBytes;
+  for (let at = range.offset; at < end; ) {
+    const index = Math.floor(at / PIECE_BYTES);
+    const piece = unseal(keys, piecePlace(identity, 'attachments', index), readPiece(index));
+    const from = at - index * PIECE_BYTES;
+    const part = piece.subarray(from, Math.min(piece.byteLength, from + (end - at)));
+    if (part.byteLength === 0) throw new Error('attachment is shorter than recorded');
+    at += part.byteLength;
+    yield part;
+  }
+}
+
+/** The last reply texts of a message, by recipient. */
+export function sealReplies(
+  key: SealingKey,
+  identity: { accountId: string; id: string },
+  replies: ReadonlyMap<number, string>,
+): Uint8Array {
+  return seal(key, repliesPlace(identity), encoder.encode(JSON.stringify([...replies])));
+}
+
+export function openReplies(
+  keys: readonly SealingKey[],
+  identity: { accountId: string; id: string },
+  sealed: Uint8Array | undefined,
+): Map<number, string> {
+  return sealed
+    ? new Map(JSON.parse(decoder.decode(unseal(keys, repliesPlace(identity), sealed))))
+    : new Map();
+}
+
+/** Cuts a sequence of byte strings into pieces of `PIECE_BYTES`; copies only where a piece spans two of them. */
+function piecesOf(sources: readonly Uint8Array[]): Uint8Array[] {
+  const pieces: Uint8Array[] = [];
+  let pending: Uint8Array[] = [];
+  let pendingBytes = 0;
+  const flush = () => {
+    if (pendingBytes > 0) pieces.push(concatenate(pending));
+    pending = [];
+    pendingBytes = 0;
+  };
+  for (const source of sources) {
+    for (let at = 0; at < source.byteLength; ) {
+      const part = source.subarray(at, at + PIECE_BYTES - pendingBytes);
+      pending.push(part);
+      pendingBytes += part.byteLength;
+      at += part.byteLength;
+      if (pendingBytes === PIECE_BYTES) flush();
+    }
+  }
+  flush();
+  return pieces;
+}
+
+function concatenate(parts: readonly Uint8Array[]): Uint8Array {
+  const [only] = parts;
+  if (parts.length === 1 && only) return only;
+  const whole = new Uint8Array(parts.reduce((sum, part) => sum + part.byteLength, 0));
+  let at = 0;
+  for (const part of parts) {
+    whole.set(part, at);
+    at += part.byteLength;
+  }
+  return whole;
+}
+
+function summaryPlace({ accountId, id }: { accountId: string; id: string }): SealedPlace {
+  return { accountId, table: 'messages', column: 'summary', rowId: id };
+}
+
+function repliesPlace({ accountId, id }: { accountId: string; id: string }): SealedPlace {
+  return { accountId, table: 'messages', column: 'replies', rowId: id };
+}
+
+function piecePlace(
+  { accountId, id }: { accountId: string; id: string },
+  part: 'head' | 'attachments',
+  index: number,
+): SealedPlace {
+  return { accountId, table: 'contents', column: part, rowId: `${id}/${index}` };
+}

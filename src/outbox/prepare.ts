@@ -1,0 +1,115 @@
+/** From a sealed ledger item to something a session can send. */
+import { createHash } from 'node:crypto';
+import { keyedHash, type SealingKey, sealedKeyNumber } from '../crypto/seal.ts';
+import { openRecipients } from '../delivery/progress.ts';
+import { compose } from '../mime/compose.ts';
+import type { ComposedMessage } from '../mime/types.ts';
+import type { Envelope } from '../smtp/types.ts';
+
+import type { LedgerItem } from './ledger/message-row.ts';
+import type { MessageTable } from './ledger/message-table.ts';
+import { openAttachment, openHead, openSummary, recipientsOf } from './message-content.ts';
+
+/** Up to this size a message is composed ahead and held whole; above it, it is composed while it is sent. */
+const WHOLE_BYTES = 256 * 1024;
+
+export interface PreparedMessage {
+  readonly item: LedgerItem;
+  /** Indexes of the recipients in the envelope, in its order. */
+  readonly recipients: readonly number[];
+  readonly envelope: Envelope;
+  /** True where the body is streamed and its hash is known only at its end. */
+  readonly streamed: boolean;
+  /** The body in pieces, CRLF line ends, before dot-stuffing. May be read once. */
+  readonly body: AsyncIterable<Uint8Array>;
+  /** SHA-256 of the body in hex, once it was read to its end. */
+  readonly sha256: () => string;
+}
+
+export async function prepareMessage(
+  messages: MessageTable,
+  item: LedgerItem,
+  account: { accountId: string; keys: readonly SealingKey[] },
+): Promise<PreparedMessage> {
+  const { keys, accountId } = account;
+  const identity = { accountId, id: item.id };
+  const summary = openSummary(keys, identity, item.summary);
+  const head = openHead(
+    keys,
+    identity,
+    Array.from({ length: item.headPieces }, (_, index) => messages.readPiece(item, 'head', index)),
+  );
+  let offset = 0;
+  const ranges = head.attachments.map(({ sizeBytes }) => {
+    const range = { offset, sizeBytes };
+    offset += sizeBytes;
+    return range;
+  });
+  const composed = await compose(
+    {
+      from: summary.from,
+      to: summary.to,
+      cc: summary.cc,
+      replyTo: summary.replyTo,
+      subject: summary.subject,
+      ...head,
+      messageId: messageIdOf(item.id, summary.from.domain),
+      dateMs: item.acceptedAtMs,
+      boundarySeed: boundarySeedOf(keys, item),
+    },
+    (index) =>
+      openAttachment(keys, identity, ranges[index] ?? { offset: 0, sizeBytes: 0 }, (piece) =>
+        messages.readPiece(item, 'attachments', piece),
+      ),
+  );
+  const all = recipientsOf(summary);
+  const recipients = openRecipients(item.progress);
+  const mailboxes = [summary.from, ...summary.to, ...summary.cc, ...summary.replyTo];
+  const envelopeMailboxes = recipients.flatMap((index) => all[index] ?? []);
+  return {
+    item,
+    recipients,
+    envelope: {
+      from: summary.envelopeFrom,
+      recipients: envelopeMailboxes.map((mailbox) => mailbox.address),
+      sizeBytes: composed.sizeBytes,
+      eightBit: composed.eightBit,
+      smtpUtf8: [...mailboxes, ...envelopeMailboxes].some((mailbox) => mailbox.smtpUtf8),
+    },
+    ...(await bodyOf(composed)),
+  };
+}
+
+/** The Message-ID header's value, without angle brackets. */
+export function messageIdOf(id: string, fromDomain: string): string {
+  return `${id}@${fromDomain}`;
+}
+
+async function bodyOf(
+  composed: ComposedMessage,
+): Promise<Pick<PreparedMessage, 'streamed' | 'body' | 'sha256'>> {
+  const hash = createHash('sha256');
+  const streamed = composed.sizeBytes > WHOLE_BYTES;
+  async function* hashed(): AsyncGenerator<Uint8Array> {
+    for await (const piece of composed.pieces) {
+      hash.update(piece);
+      yield piece;
+    }
+  }
+  if (streamed) return { streamed, body: hashed(), sha256: () => hash.digest('hex') };
+  const pieces: Uint8Array[] = [];
+  for await (const piece of hashed()) pieces.push(piece);
+  const sha256 = hash.digest('hex');
+  async function* whole(): AsyncGenerator<Uint8Array> {
+    yield* pieces;
+  }
+  return { streamed, body: whole(), sha256: () => sha256 };
+}
+
+/** Unguessable for others and the same for every copy: from the key that sealed the message. */
+function boundarySeedOf(keys: readonly SealingKey[], item: LedgerItem): string {
+  const number = sealedKeyNumber(item.summary);
+  const key = keys.find((candidate) => candidate.number === number);
+  if (!key) throw new Error('the key of a message is missing');
+  return Buffer.from(keyedHash(key, 'boundary', item.id)).toString('hex');
+}

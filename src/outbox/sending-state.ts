@@ -1,0 +1,92 @@
+/**
+ * What the pump may act on: the account's status, keys and relays, read from D1 in one round trip and good
+ * for ten seconds. Where D1 does not answer, nothing is sent: mail waits, it is never sent unchecked.
+ */
+import { unwrapDataKey } from '../crypto/data-key.ts';
+import { type SealingKey, unseal } from '../crypto/seal.ts';
+import { parseRelayUrl } from '../delivery/relay-url.ts';
+import { type Env, settingsOf } from '../env.ts';
+import { checkRelayHost } from '../smtp/relay-host.ts';
+import type { Credentials, RelayAddress } from '../smtp/types.ts';
+import { scopeOfOutbox } from '../store/db.ts';
+import { findSendingState, type RelayRecord } from '../store/sending-state.ts';
+
+export const DEFAULT_RELAY_ID = 'default';
+
+export interface SendingRelay {
+  readonly id: string;
+  readonly version: number;
+  readonly address: RelayAddress;
+  readonly credentials?: Credentials;
+}
+
+export interface SendingState {
+  readonly active: boolean;
+  readonly keys: readonly SealingKey[];
+  readonly relays: readonly SendingRelay[];
+}
+
+export class SendingStateReader {
+  private readonly env: Env;
+  private readonly accountId: string;
+  private lastKeys: readonly SealingKey[] = [];
+  private known: { state: SendingState; readAtMs: number } | undefined;
+
+  constructor(env: Env, accountId: string) {
+    this.env = env;
+    this.accountId = accountId;
+  }
+
+  /** Throws where D1 does. */
+  async read(): Promise<SendingState> {
+    const settings = settingsOf(this.env);
+    const nowMs = Date.now();
+    if (this.known && nowMs - this.known.readAtMs < settings.SENDING_STATE_TTL_MS) return this.known.state;
+    const found = await findSendingState(scopeOfOutbox(this.env.DB, this.accountId));
+    const keys = (found?.dataKeys ?? []).map((key) =>
+      unwrapDataKey(settings.MASTER_KEYS, this.accountId, key),
+    );
+    const own = (found?.relays ?? []).flatMap((record) => this.relayOf(record, keys));
+    const state = {
+      active: found?.accountStatus === 'active',
+      keys,
+      relays: found && found.relays.length > 0 ? own : this.defaultRelay(),
+    };
+    this.known = { state, readAtMs: nowMs };
+    this.lastKeys = keys;
+    return state;
+  }
+
+  /** Keys as last read. They do not expire: a verdict must be written down also while D1 is away. */
+  get keys(): readonly SealingKey[] {
+    return this.lastKeys;
+  }
+
+  forget(): void {
+    this.known = undefined;
+  }
+
+  /** Checked again here, because the deployment's rules may have become stricter since the relay was saved. */
+  private relayOf(record: RelayRecord, keys: readonly SealingKey[]): SendingRelay[] {
+    const { ALLOW_PRIVATE_RELAYS, ALLOW_PLAINTEXT_RELAYS } = settingsOf(this.env);
+    const host = checkRelayHost(record.host, { allowPrivate: ALLOW_PRIVATE_RELAYS });
+    if (!host.ok || (record.tls === 'none' && !ALLOW_PLAINTEXT_RELAYS)) return [];
+    const relay = {
+      id: record.id,
+      version: record.version,
+      address: { host: host.host, port: record.port, tls: record.tls },
+    };
+    if (record.username === undefined || !record.sealedSecret) return [relay];
+    const place = { accountId: this.accountId, table: 'relays', column: 'sealed_secret', rowId: record.id };
+    const secret = new TextDecoder().decode(unseal(keys, place, record.sealedSecret));
+    return [{ ...relay, credentials: { username: record.username, secret, method: record.auth } }];
+  }
+
+  private defaultRelay(): SendingRelay[] {
+    const { RELAY_URL, ALLOW_PLAINTEXT_RELAYS } = settingsOf(this.env);
+    const parsed = RELAY_URL === undefined ? undefined : parseRelayUrl(RELAY_URL);
+    if (!parsed || (parsed.tls === 'none' && !ALLOW_PLAINTEXT_RELAYS)) return [];
+    const { credentials, ...address } = parsed;
+    return [{ id: DEFAULT_RELAY_ID, version: 0, address, ...(credentials ? { credentials } : {}) }];
+  }
+}

@@ -1,0 +1,59 @@
+/** What accepting a message needs to know of an account, cached for a short time in this isolate. */
+import { unwrapDataKey } from '../crypto/data-key.ts';
+import type { SealingKey } from '../crypto/seal.ts';
+import { type Env, settingsOf } from '../env.ts';
+import type { AccountScope } from '../store/db.ts';
+import { findDomainsByNames } from '../store/domains.ts';
+import type { AccountStatus } from '../store/schema/accounts.ts';
+import type { DomainStatus } from '../store/schema/domains.ts';
+import { findSendingState } from '../store/sending-state.ts';
+import { ExpiringCache } from './expiring-cache.ts';
+
+/** Others may act on what is gone for this long; never more than 30 s. */
+const TTL_MS = 10_000;
+
+export interface AccountState {
+  readonly status: AccountStatus;
+  /** Lowest number first: the last one seals. */
+  readonly dataKeys: readonly SealingKey[];
+  /** True where the account has a relay, or the deployment has a default one. */
+  readonly hasRelay: boolean;
+}
+
+export interface SendingDomain {
+  readonly id: string;
+  readonly name: string;
+  readonly status: DomainStatus;
+  readonly returnPath: string | null;
+}
+
+const states = new ExpiringCache<AccountState>({ ttlMs: TTL_MS, maxEntries: 500 });
+const domainsByName = new ExpiringCache<SendingDomain>({ ttlMs: TTL_MS, maxEntries: 2000 });
+
+/** undefined where the account does not exist. Throws where D1 does: nothing is sent unchecked. */
+export function findAccountState(env: Env, scope: AccountScope): Promise<AccountState | undefined> {
+  return states.find(scope.accountId, async () => {
+    const state = await findSendingState(scope);
+    if (!state) return undefined;
+    const { MASTER_KEYS, RELAY_URL } = settingsOf(env);
+    return {
+      status: state.accountStatus,
+      dataKeys: state.dataKeys.map((wrapped) => unwrapDataKey(MASTER_KEYS, scope.accountId, wrapped)),
+      hasRelay: state.relays.length > 0 || RELAY_URL !== undefined,
+    };
+  });
+}
+
+/** The account's domain of this name (lower-case A-labels), verified or not. */
+export function findSendingDomain(scope: AccountScope, name: string): Promise<SendingDomain | undefined> {
+  return domainsByName.find(
+    `${scope.accountId}/${name}`,
+    async () => (await findDomainsByNames(scope, [name]))[0],
+  );
+}
+
+/** Something of the account changed in this isolate: read it again. */
+export function forgetAccount(accountId: string): void {
+  states.forget((_state, key) => key === accountId);
+  domainsByName.forget((_domain, key) => key.startsWith(`${accountId}/`));
+}

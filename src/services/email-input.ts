@@ -1,0 +1,209 @@
+/** From the wire form of an email to what the ledger holds. Every refusal names the field. */
+import { AppError } from '../errors.ts';
+import { parseMailbox } from '../mime/address.ts';
+import {
+  checkContentId,
+  checkContentType,
+  checkFilename,
+  contentTypeOf,
+  parseBase64Strict,
+} from '../mime/attachment.ts';
+import { checkHeaderText } from '../mime/characters.ts';
+import { checkHeaders } from '../mime/header.ts';
+import type { Attachment, Mailbox } from '../mime/types.ts';
+import type { MessageHead, MessageSummary } from '../outbox/client.ts';
+
+/** Already checked for shape: types, lengths of lists, unknown fields. */
+export interface EmailInput {
+  readonly from: string;
+  readonly to: string | readonly string[];
+  readonly cc?: string | readonly string[] | undefined;
+  readonly bcc?: string | readonly string[] | undefined;
+  readonly reply_to?: string | readonly string[] | undefined;
+  readonly subject: string;
+  readonly text?: string | undefined;
+  readonly html?: string | undefined;
+  readonly headers?: Readonly<Record<string, string>> | undefined;
+  readonly tags?: readonly { readonly name: string; readonly value: string }[] | undefined;
+  readonly attachments?: readonly AttachmentInput[] | undefined;
+}
+
+export interface AttachmentInput {
+  /** Base64, or what JSON makes of a Node Buffer. */
+  readonly content?: unknown;
+  readonly filename?: string | undefined;
+  readonly content_type?: string | undefined;
+  readonly content_id?: string | undefined;
+}
+
+export interface EmailDraft {
+  /** Without the envelope sender, which the From domain decides. */
+  readonly summary: Omit<MessageSummary, 'envelopeFrom'>;
+  readonly head: MessageHead;
+  readonly attachments: readonly Uint8Array[];
+}
+
+const MAX_RECIPIENTS = 50;
+const MAX_ATTACHMENTS = 100;
+const MAX_ATTACHMENT_BYTES = 10 * 1024 * 1024;
+const MAX_TEXT_CHARACTERS = 2 * 1024 * 1024;
+
+/** `prefix` goes before each field's name: empty, or `[3].` for the fourth email of a batch. */
+export function readEmail(input: EmailInput, prefix = ''): EmailDraft {
+  const from = parseMailbox(input.from);
+  if (!from.ok) throw new AppError('invalid_from', { reason: from.reason });
+  const to = mailboxes(input.to, `${prefix}to`);
+  if (to.length === 0) throw new AppError('missing_field', { field: `${prefix}to` });
+  if (input.text === undefined && input.html === undefined) {
+    throw new AppError('missing_field', { field: `${prefix}html\` or \`text` });
+  }
+  refuseIf(checkHeaderText('subject', input.subject), `${prefix}subject`);
+  const { entries, bytes } = readAttachments(input.attachments ?? [], prefix);
+  return {
+    summary: {
+      from: from.mailbox,
+      to,
+      cc: mailboxes(input.cc, `${prefix}cc`),
+      bcc: mailboxes(input.bcc, `${prefix}bcc`),
+      replyTo: mailboxes(input.reply_to, `${prefix}reply_to`),
+      subject: input.subject,
+      tags: readTags(input.tags ?? [], prefix),
+    },
+    head: {
+      ...body('text', input.text, prefix),
+      ...body('html', input.html, prefix),
+      headers: readHeaders(input.headers ?? {}, prefix),
+      attachments: entries,
+    },
+    attachments: bytes,
+  };
+}
+
+function mailboxes(value: string | readonly string[] | undefined, field: string): Mailbox[] {
+  if (value === undefined) return [];
+  const isList = typeof value !== 'string';
+  const list = isList ? value : [value];
+  if (list.length > MAX_RECIPIENTS) {
+    throw new AppError('invalid_field', { field, reason: `at most ${MAX_RECIPIENTS} addresses` });
+  }
+  return list.map((text, index) => {
+    const parsed = parseMailbox(text);
+    if (!parsed.ok) {
+      throw new AppError('invalid_field', {
+        field: isList ? `${field}[${index}]` : field,
+        reason: parsed.reason,
+      });
+    }
+    return parsed.mailbox;
+  });
+}
+
+function body(
+  field: 'text' | 'html',
+  value: string | undefined,
+  prefix: string,
+): { text?: string; html?: string } {
+  if (value === undefined) return {};
+  if (value.length > MAX_TEXT_CHARACTERS) {
+    throw new AppError('invalid_field', { field: prefix + field, reason: 'longer than 2 Mi characters' });
+  }
+  if (value.includes('\0')) {
+    throw new AppError('invalid_field', { field: prefix + field, reason: 'must not contain NUL' });
+  }
+  return { [field]: value };
+}
+
+function readHeaders(
+  headers: Readonly<Record<string, string>>,
+  prefix: string,
+): { name: string; value: string }[] {
+  const list = Object.entries(headers).map(([name, value]) => ({ name, value }));
+  refuseIf(checkHeaders(list), `${prefix}headers`);
+  return list;
+}
+
+function readTags(
+  tags: readonly { readonly name: string; readonly value: string }[],
+  prefix: string,
+): readonly { readonly name: string; readonly value: string }[] {
+  const names = new Set<string>();
+  tags.forEach(({ name }, index) => {
+    if (names.has(name)) {
+      throw new AppError('invalid_field', {
+        field: `${prefix}tags[${index}].name`,
+        reason: 'is given twice',
+      });
+    }
+    names.add(name);
+  });
+  return tags;
+}
+
+function readAttachments(
+  inputs: readonly AttachmentInput[],
+  prefix: string,
+): { entries: Attachment[]; bytes: Uint8Array[] } {
+  if (inputs.length > MAX_ATTACHMENTS) {
+    throw new AppError('invalid_attachment', {
+      field: `${prefix}attachments`,
+      reason: `at most ${MAX_ATTACHMENTS} attachments`,
+    });
+  }
+  const entries: Attachment[] = [];
+  const bytes: Uint8Array[] = [];
+  let total = 0;
+  inputs.forEach((input, index) => {
+    const field = `${prefix}attachments[${index}]`;
+    const content = attachmentBytes(input.content, `${field}.content`);
+    total += content.byteLength;
+    if (total > MAX_ATTACHMENT_BYTES) {
+      throw new AppError('invalid_attachment', {
+        field: `${prefix}attachments`,
+        reason: 'more than 10 MiB together, decoded',
+      });
+    }
+    if (input.filename === undefined) throw new AppError('missing_field', { field: `${field}.filename` });
+    refuseAttachment(checkFilename(input.filename), `${field}.filename`);
+    const contentType = input.content_type ?? contentTypeOf(input.filename);
+    refuseAttachment(checkContentType(contentType), `${field}.content_type`);
+    if (input.content_id !== undefined)
+      refuseAttachment(checkContentId(input.content_id), `${field}.content_id`);
+    entries.push({
+      filename: input.filename,
+      contentType,
+      sizeBytes: content.byteLength,
+      ...(input.content_id === undefined ? {} : { contentId: input.content_id }),
+    });
+    bytes.push(content);
+  });
+  return { entries, bytes };
+}
+
+function attachmentBytes(content: unknown, field: string): Uint8Array {
+  if (content === undefined) throw new AppError('missing_field', { field });
+  if (typeof content === 'string') {
+    const bytes = parseBase64Strict(content);
+    if (bytes) return bytes;
+    throw new AppError('invalid_attachment', { field, reason: 'is not valid base64' });
+  }
+  const data = bufferData(content);
+  if (data) return Uint8Array.from(data);
+  throw new AppError('invalid_attachment', { field, reason: 'must be base64 text or a Buffer as JSON' });
+}
+
+/** `{"type":"Buffer","data":[…]}`: what JSON makes of a Node Buffer. */
+function bufferData(content: unknown): number[] | undefined {
+  if (typeof content !== 'object' || content === null) return undefined;
+  const { type, data } = content as { type?: unknown; data?: unknown };
+  if (type !== 'Buffer' || !Array.isArray(data)) return undefined;
+  const isBytes = data.every((byte) => Number.isInteger(byte) && byte >= 0 && byte <= 255);
+  return isBytes ? data : undefined;
+}
+
+function refuseIf(reason: string | undefined, field: string): void {
+  if (reason) throw new AppError('invalid_field', { field, reason });
+}
+
+function refuseAttachment(reason: string | undefined, field: string): void {
+  if (reason) throw new AppError('invalid_attachment', { field, reason });
+}

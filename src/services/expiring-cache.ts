@@ -1,0 +1,40 @@
+/**
+ * A small map of values that are good for a limited time. Bounded: the oldest entry makes room.
+ * What was read before a `forget` is never stored after it, so a revocation cannot be undone by a
+ * look-up that was under way.
+ */
+export class ExpiringCache<V> {
+  readonly #entries = new Map<string, { readonly value: V; readonly expiresAtMs: number }>();
+  readonly #limits: { readonly ttlMs: number; readonly maxEntries: number };
+  #generation = 0;
+
+  constructor(limits: { readonly ttlMs: number; readonly maxEntries: number }) {
+    this.#limits = limits;
+  }
+
+  /** The known value, or what `load` finds. Nothing is remembered where it finds nothing. */
+  async find(key: string, load: () => Promise<V | undefined>): Promise<V | undefined> {
+    const known = this.#entries.get(key);
+    if (known && known.expiresAtMs > Date.now()) return known.value;
+    const generation = this.#generation;
+    // Counted from before the read: the value may be as old as that.
+    const expiresAtMs = Date.now() + this.#limits.ttlMs;
+    const value = await load();
+    if (value !== undefined && generation === this.#generation) this.#store(key, { value, expiresAtMs });
+    return value;
+  }
+
+  forget(matches: (value: V, key: string) => boolean): void {
+    this.#generation++;
+    for (const [key, entry] of this.#entries) if (matches(entry.value, key)) this.#entries.delete(key);
+  }
+
+  #store(key: string, entry: { readonly value: V; readonly expiresAtMs: number }): void {
+    this.#entries.delete(key);
+    if (this.#entries.size >= this.#limits.maxEntries) {
+      const oldest = this.#entries.keys().next();
+      if (!oldest.done) this.#entries.delete(oldest.value);
+    }
+    this.#entries.set(key, entry);
+  }
+}

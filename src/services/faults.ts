@@ -1,0 +1,1 @@
+export { isStoreUnavailable, storeFaultCode } from '../store/faults.ts';

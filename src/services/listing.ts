@@ -1,0 +1,1 @@
+export type { Page, PageOf } from '../store/page.ts';

@@ -1,0 +1,71 @@
+/** What became of mail: lists, and one message with its recipients and its timeline. */
+import { AppError } from '../errors.ts';
+import { parseMessageId } from '../ids.ts';
+import {
+  type LedgerMessage,
+  type MessageHead,
+  type MessageSummary,
+  openHead,
+  openReplies,
+  openSummary,
+  outboxOf,
+  recipientsOf,
+} from '../outbox/client.ts';
+import { findAccountState } from './account-state.ts';
+import type { Page, PageOf } from './listing.ts';
+import type { ServiceContext } from './service-context.ts';
+
+export interface EmailOverview {
+  readonly message: LedgerMessage;
+  readonly summary: MessageSummary;
+}
+
+export interface EmailDetail extends EmailOverview {
+  readonly recipients: readonly string[];
+  readonly replies: ReadonlyMap<number, string>;
+  /** Absent once the body's retention is over. */
+  readonly head: MessageHead | undefined;
+}
+
+/** Newest first. */
+export async function listEmails(context: ServiceContext, page: PageOf): Promise<Page<EmailOverview>> {
+  const { env, scope } = context;
+  const keys = await keysOf(context);
+  const { limit, after, before } = page;
+  const found = await outboxOf(env, scope.accountId).listMessages({
+    limit,
+    ...(after === undefined ? {} : { after }),
+    ...(before === undefined ? {} : { before }),
+  });
+  const rows = found.messages.map((message) => ({
+    message,
+    summary: openSummary(keys, { accountId: scope.accountId, id: message.id }, message.summary),
+  }));
+  return { rows, hasMore: found.hasMore };
+}
+
+/** Throws not-found alike for an id of another account, an unknown one, and one that never was an id. */
+export async function getEmail(context: ServiceContext, id: string): Promise<EmailDetail> {
+  const { env, scope } = context;
+  // An id of a shard that the account does not have is not found without asking.
+  if (parseMessageId(id)?.shard !== 0) throw new AppError('not_found', { what: 'Email' });
+  const outbox = outboxOf(env, scope.accountId);
+  const message = await outbox.findMessage(id);
+  if (!message) throw new AppError('not_found', { what: 'Email' });
+  const [keys, head] = await Promise.all([keysOf(context), outbox.findHead(id)]);
+  const identity = { accountId: scope.accountId, id };
+  const summary = openSummary(keys, identity, message.summary);
+  return {
+    message,
+    summary,
+    recipients: recipientsOf(summary).map((mailbox) => mailbox.address),
+    replies: openReplies(keys, identity, message.replies),
+    head: head && openHead(keys, identity, head),
+  };
+}
+
+async function keysOf({ env, scope }: ServiceContext) {
+  const account = await findAccountState(env, scope);
+  if (!account) throw new AppError('unavailable');
+  return account.dataKeys;
+}

@@ -1,0 +1,160 @@
+/** Upstream servers of an account. The secret is write-only: sealed on the way in, opened only to connect. */
+import { unwrapDataKey } from '../crypto/data-key.ts';
+import { type SealedPlace, seal } from '../crypto/seal.ts';
+import { settingsOf } from '../env.ts';
+import { AppError } from '../errors.ts';
+import { newId } from '../ids.ts';
+import { checkRelayHost, defaultTlsFor, refusedPortReason } from '../smtp/relay-host.ts';
+import type { AuthMethod, TlsMode } from '../smtp/types.ts';
+import type { Page, PageOf } from '../store/page.ts';
+import * as store from '../store/relays.ts';
+import { findSendingState } from '../store/sending-state.ts';
+import { refreshOutboxes } from './refresh-outboxes.ts';
+import { actorName, type ServiceContext } from './service-context.ts';
+
+export interface RelayInput {
+  readonly name: string;
+  readonly host: string;
+  readonly port: number;
+  readonly tls?: TlsMode | undefined;
+  readonly username?: string | null | undefined;
+  readonly password?: string | null | undefined;
+  readonly auth?: AuthMethod | undefined;
+}
+
+type RelayChange = { readonly [K in keyof RelayInput]?: RelayInput[K] | undefined };
+
+export async function createRelay(context: ServiceContext, input: RelayInput): Promise<store.StoredRelay> {
+  const { scope, actor } = context;
+  const nowMs = Date.now();
+  const id = newId('relay', nowMs);
+  const relay: store.StoredRelay = {
+    id,
+    name: input.name,
+    ...checkedAddress(context, {
+      host: input.host,
+      port: input.port,
+      tls: input.tls ?? defaultTlsFor(input.port),
+    }),
+    auth: input.auth ?? 'auto',
+    username: input.username ?? null,
+    sealedSecret: typeof input.password === 'string' ? await sealSecret(context, id, input.password) : null,
+    version: 1,
+    createdAt: nowMs,
+    updatedAt: nowMs,
+  };
+  checkCredentials(relay);
+  await store.insertRelay(scope, relay, { actor: actorName(actor), action: 'relay.created', target: id });
+  await refreshOutboxes(context);
+  return relay;
+}
+
+export async function getRelay(context: ServiceContext, id: string): Promise<store.StoredRelay> {
+  const relay = await store.findRelay(context.scope, id);
+  if (!relay) throw notFound();
+  return relay;
+}
+
+export function listRelays(context: ServiceContext, page: PageOf): Promise<Page<store.StoredRelay>> {
+  return store.listRelays(context.scope, page);
+}
+
+/** Absent fields stay; null for `username` or `password` removes it. */
+export async function updateRelay(
+  context: ServiceContext,
+  id: string,
+  change: RelayChange,
+): Promise<store.StoredRelay> {
+  const { scope, actor } = context;
+  const known = await getRelay(context, id);
+  const port = change.port ?? known.port;
+  const tls = change.tls ?? (change.port === undefined ? known.tls : defaultTlsFor(port));
+  const address = checkedAddress(context, { host: change.host ?? known.host, port, tls });
+  const next: store.StoredRelay = {
+    ...known,
+    ...address,
+    name: change.name ?? known.name,
+    auth: change.auth ?? known.auth,
+    username: change.username === undefined ? known.username : change.username,
+    sealedSecret: await nextSecret(context, known, change.password),
+    version: known.version + 1,
+    updatedAt: Date.now(),
+  };
+  checkCredentials(next);
+  // Otherwise anyone who may edit a relay could point it at a server of their own and read the password there.
+  const moved = address.host !== known.host || address.port !== known.port || address.tls !== known.tls;
+  if (moved && next.sealedSecret !== null && change.password === undefined) {
+    const reason = 'must be given again where `host`, `port` or `tls` change';
+    throw new AppError('invalid_field', { field: 'password', reason });
+  }
+  const audit = {
+    actor: actorName(actor),
+    action: 'relay.updated',
+    target: id,
+    details: { version: next.version },
+  };
+  if (!(await store.updateRelay(scope, next, audit))) {
+    throw new AppError('conflict', { reason: 'The relay was changed meanwhile. Read it and try again.' });
+  }
+  await refreshOutboxes(context);
+  return next;
+}
+
+export async function deleteRelay(context: ServiceContext, id: string): Promise<void> {
+  const audit = { actor: actorName(context.actor), action: 'relay.deleted', target: id };
+  if (!(await store.deleteRelay(context.scope, id, audit))) throw notFound();
+  await refreshOutboxes(context);
+}
+
+/** Where the secret of a relay is sealed for. */
+export function relaySecretPlace(accountId: string, relayId: string): SealedPlace {
+  return { accountId, table: 'relays', column: 'sealed_secret', rowId: relayId };
+}
+
+interface Address {
+  readonly host: string;
+  readonly port: number;
+  readonly tls: TlsMode;
+}
+
+function checkedAddress(context: ServiceContext, address: Address): Address {
+  const { ALLOW_PRIVATE_RELAYS, ALLOW_PLAINTEXT_RELAYS } = settingsOf(context.env);
+  const checked = checkRelayHost(address.host, { allowPrivate: ALLOW_PRIVATE_RELAYS });
+  if (!checked.ok) throw new AppError('field_refused', { field: 'host', reason: checked.reason });
+  const portReason = refusedPortReason(address.port);
+  if (portReason !== undefined) throw new AppError('field_refused', { field: 'port', reason: portReason });
+  if (address.tls === 'none' && !ALLOW_PLAINTEXT_RELAYS) {
+    throw new AppError('field_refused', { field: 'tls', reason: 'this deployment insists on TLS' });
+  }
+  return { ...address, host: checked.host };
+}
+
+function checkCredentials(relay: store.StoredRelay): void {
+  if (relay.username !== null && relay.sealedSecret === null) {
+    throw new AppError('missing_field', { field: 'password' });
+  }
+  if (relay.username === null && relay.sealedSecret !== null) {
+    throw new AppError('missing_field', { field: 'username' });
+  }
+}
+
+async function nextSecret(
+  context: ServiceContext,
+  known: store.StoredRelay,
+  password: string | null | undefined,
+) {
+  if (password === undefined) return known.sealedSecret;
+  return password === null ? null : sealSecret(context, known.id, password);
+}
+
+async function sealSecret(context: ServiceContext, relayId: string, password: string): Promise<Uint8Array> {
+  const { env, scope } = context;
+  const wrapped = (await findSendingState(scope))?.dataKeys.at(-1);
+  if (!wrapped) throw new Error('the account has no data key');
+  const key = unwrapDataKey(settingsOf(env).MASTER_KEYS, scope.accountId, wrapped);
+  return seal(key, relaySecretPlace(scope.accountId, relayId), new TextEncoder().encode(password));
+}
+
+function notFound(): AppError {
+  return new AppError('not_found', { what: 'Relay' });
+}

@@ -1,0 +1,112 @@
+/** Accepting mail: checked, sealed, and on the ledger before it is answered. */
+import { keyedHash } from '../crypto/seal.ts';
+import { AppError } from '../errors.ts';
+import { newMessageId } from '../ids.ts';
+import { type AcceptResult, outboxOf, type RateState, recipientsOf, sealMessage } from '../outbox/client.ts';
+import { type AccountState, findAccountState, findSendingDomain } from './account-state.ts';
+import type { EmailDraft } from './email-input.ts';
+import type { ServiceContext } from './service-context.ts';
+
+export interface SendOptions {
+  readonly idempotencyKey?: string | undefined;
+  /** Set where the API key may send from one domain only. */
+  readonly boundDomainId?: string | undefined;
+}
+
+export interface Sent {
+  readonly ids: readonly string[];
+  readonly rate: RateState;
+}
+
+/** A refusal that knows the state of the key's send limit. */
+export class RefusedByLedger extends AppError {
+  readonly rate: RateState;
+
+  constructor(code: AppError['code'], rate: RateState, retryAfterSeconds?: number) {
+    super(code, {}, retryAfterSeconds === undefined ? {} : { retryAfterSeconds });
+    this.rate = rate;
+  }
+}
+
+/** All or none. Throws `AppError`; a request that is refused does not occupy its idempotency key. */
+export async function sendEmails(
+  context: ServiceContext,
+  drafts: readonly EmailDraft[],
+  options: SendOptions,
+): Promise<Sent> {
+  const { env, scope, actor } = context;
+  if (actor.kind !== 'api_key') throw new AppError('restricted_api_key');
+  const account = await findAccountState(env, scope);
+  const key = account?.dataKeys.at(-1);
+  if (!account || !key) throw new AppError('unavailable');
+  refuseInactive(account);
+  const envelopeSenders = await Promise.all(drafts.map((draft) => envelopeSender(context, draft, options)));
+
+  const fingerprints: Uint8Array[] = [];
+  const messages = drafts.map((draft, index) => {
+    const id = newMessageId(0);
+    const summary = { ...draft.summary, envelopeFrom: envelopeSenders[index] ?? '' };
+    const sealed = sealMessage(key, { accountId: scope.accountId, id }, { ...draft, summary });
+    fingerprints.push(sealed.fingerprint);
+    return {
+      id,
+      recipientCount: recipientsOf(summary).length,
+      summary: sealed.summary,
+      head: sealed.head,
+      attachments: sealed.attachments,
+    };
+  });
+  // The oldest key hashes: it stays when a newer one starts to seal.
+  const hashKey = account.dataKeys[0] ?? key;
+  const base64 = (bytes: Uint8Array) => Buffer.from(bytes).toString('base64');
+  const claim =
+    options.idempotencyKey === undefined
+      ? {}
+      : {
+          claim: {
+            keyHash: base64(keyedHash(hashKey, 'idempotency', options.idempotencyKey)),
+            fingerprint: base64(keyedHash(hashKey, 'fingerprints', Buffer.concat(fingerprints))),
+          },
+        };
+  const result = await outboxOf(env, scope.accountId).accept({
+    accountId: scope.accountId,
+    keyId: actor.keyId,
+    messages,
+    ...claim,
+  });
+  return sentOf(result);
+}
+
+function sentOf(result: AcceptResult): Sent {
+  switch (result.outcome) {
+    case 'accepted':
+    case 'replayed':
+      return { ids: result.ids, rate: result.rate };
+    case 'rate_limited':
+      throw new RefusedByLedger('rate_limited', result.rate, result.retryAfterSeconds);
+    case 'idempotency_mismatch':
+    case 'backlog_full':
+      throw new RefusedByLedger(result.outcome, result.rate);
+    case 'overloaded':
+      throw new RefusedByLedger('overloaded', result.rate, 1);
+  }
+}
+
+function refuseInactive(account: AccountState): void {
+  if (account.status === 'suspended') throw new AppError('account_suspended');
+  if (account.status === 'closed') throw new AppError('account_closed');
+  if (!account.hasRelay) throw new AppError('no_relay');
+}
+
+/** The return path of the From domain, else the bare From. Throws where the domain is not the account's. */
+async function envelopeSender(
+  context: ServiceContext,
+  draft: EmailDraft,
+  options: SendOptions,
+): Promise<string> {
+  const { from } = draft.summary;
+  const domain = await findSendingDomain(context.scope, from.domain);
+  const isBoundElsewhere = options.boundDomainId !== undefined && options.boundDomainId !== domain?.id;
+  if (domain?.status !== 'verified' || isBoundElsewhere) throw new AppError('domain_not_verified');
+  return domain.returnPath ?? from.address;
+}

@@ -1,0 +1,25 @@
+import { sql } from 'drizzle-orm';
+import { newId } from '../ids.ts';
+import type { AccountScope } from './db.ts';
+import { auditLog } from './schema/audit-log.ts';
+
+export interface AuditEntry {
+  readonly actor: string;
+  readonly action: string;
+  readonly target: string;
+  /** Never a secret, never an address. */
+  readonly details?: Readonly<Record<string, string | number | boolean | null>>;
+}
+
+/**
+ * The audit row of the statement right before it in the same batch: written only where that statement
+ * changed exactly one row, because an UPDATE that matches nothing is not an error.
+ */
+export function auditOfChange(scope: AccountScope, entry: AuditEntry) {
+  const nowMs = Date.now();
+  // In the order of the table's columns.
+  return scope.db.insert(auditLog).select(sql`
+    SELECT ${scope.accountId}, ${newId('audit', nowMs)}, ${entry.actor}, ${entry.action}, ${entry.target},
+      ${JSON.stringify(entry.details ?? {})}, ${nowMs}
+    WHERE changes() = 1`);
+}

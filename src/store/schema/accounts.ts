@@ -1,0 +1,27 @@
+import { integer, primaryKey, sqliteTable, text } from 'drizzle-orm/sqlite-core';
+import { bytes } from './columns.ts';
+
+export const ACCOUNT_STATUSES = ['active', 'suspended', 'closed'] as const;
+export type AccountStatus = (typeof ACCOUNT_STATUSES)[number];
+
+export const accounts = sqliteTable('accounts', {
+  accountId: text('account_id').primaryKey(),
+  name: text('name').notNull(),
+  email: text('email'),
+  status: text('status', { enum: ACCOUNT_STATUSES }).notNull(),
+  shards: integer('shards').notNull(),
+  createdAt: integer('created_at').notNull(),
+  updatedAt: integer('updated_at').notNull(),
+});
+
+export const dataKeys = sqliteTable(
+  'data_keys',
+  {
+    accountId: text('account_id').notNull(),
+    number: integer('number').notNull(),
+    wrapped: bytes('wrapped').notNull(),
+    masterVersion: integer('master_version').notNull(),
+    createdAt: integer('created_at').notNull(),
+  },
+  (table) => [primaryKey({ columns: [table.accountId, table.number] })],
+);

@@ -1,0 +1,217 @@
+/**
+ * Every registered route, called by one account with the ids of another. The answer must be byte for byte
+ * that for an id which does not exist, after the same statements. A route without a case fails the suite.
+ */
+import { env } from 'cloudflare:workers';
+import { beforeAll, describe, expect, inject, it } from 'vitest';
+import { app } from '../../src/app.ts';
+import { type IdKind, newId, newMessageId } from '../../src/ids.ts';
+import {
+  call,
+  callAsOperator,
+  createAccount,
+  jsonOf,
+  type TestAccount,
+  textAt,
+} from '../support/control-plane.ts';
+import { seenStatements } from '../support/statement-tap.ts';
+
+type Case =
+  /** The last `:id` of the path is of this kind. */
+  | { readonly kind: 'object'; readonly id: IdKind; readonly body?: unknown }
+  /** Answers only what the account owns. */
+  | { readonly kind: 'list'; readonly of: IdKind }
+  /** Takes an id in its body, or none at all: see the tests of their own below. */
+  | { readonly kind: 'body' }
+  /** Needs the operator token, which is above accounts. */
+  | { readonly kind: 'operator' }
+  | { readonly kind: 'public' };
+
+const CASES: Record<string, Case> = {
+  'GET /health': { kind: 'public' },
+  'POST /v1/admin/accounts': { kind: 'operator' },
+  'GET /v1/admin/accounts': { kind: 'operator' },
+  'GET /v1/admin/accounts/:id': { kind: 'operator' },
+  'POST /v1/admin/accounts/:id/suspend': { kind: 'operator' },
+  'POST /v1/admin/accounts/:id/resume': { kind: 'operator' },
+  'POST /v1/admin/accounts/:id/close': { kind: 'operator' },
+  'PUT /v1/admin/accounts/:id/domains/:id': { kind: 'operator' },
+  'POST /v1/admin/accounts/:id/api-keys': { kind: 'operator' },
+  'POST /v1/api-keys': { kind: 'body' },
+  'GET /v1/api-keys': { kind: 'list', of: 'apiKey' },
+  'PATCH /v1/api-keys/:id': { kind: 'object', id: 'apiKey', body: { name: 'Taken over' } },
+  'DELETE /v1/api-keys/:id': { kind: 'object', id: 'apiKey' },
+  'POST /v1/domains': { kind: 'body' },
+  'GET /v1/domains': { kind: 'list', of: 'domain' },
+  'GET /v1/domains/:id': { kind: 'object', id: 'domain' },
+  'DELETE /v1/domains/:id': { kind: 'object', id: 'domain' },
+  'POST /v1/emails': { kind: 'body' },
+  'POST /v1/emails/batch': { kind: 'body' },
+  'GET /v1/emails': { kind: 'list', of: 'message' },
+  'GET /v1/emails/:id': { kind: 'object', id: 'message' },
+  'GET /v1/emails/:id/raw': { kind: 'object', id: 'message' },
+  'GET /v1/emails/:id/attachments': { kind: 'object', id: 'message' },
+  'PATCH /v1/emails/:id': { kind: 'object', id: 'message', body: { scheduled_at: '2027-01-01T00:00:00Z' } },
+  'POST /v1/emails/:id/cancel': { kind: 'object', id: 'message' },
+  'POST /v1/relays': { kind: 'body' },
+  'GET /v1/relays': { kind: 'list', of: 'relay' },
+  'GET /v1/relays/:id': { kind: 'object', id: 'relay' },
+  'PATCH /v1/relays/:id': { kind: 'object', id: 'relay', body: { name: 'Taken over', password: 'stolen' } },
+  'DELETE /v1/relays/:id': { kind: 'object', id: 'relay' },
+  'POST /v1/relays/:id/verify': { kind: 'object', id: 'relay' },
+};
+
+/** `ALL` is middleware; validators and handlers of one route are listed one by one. */
+const ROUTES = [
+  ...new Set(
+    app.routes
+      .filter((route) => route.method !== 'ALL')
+      .map((route) => `${route.method} ${route.path.replace(/:[^/]+/g, ':id')}`),
+  ),
+];
+
+let owner: TestAccount;
+let stranger: TestAccount;
+const owned = new Map<IdKind, string>();
+
+async function createdId(path: string, body: unknown, account: TestAccount): Promise<string> {
+  const response = await call(path, { key: account.key, body });
+  if (!response.ok) throw new Error(`${path} answered ${response.status} ${await response.text()}`);
+  return textAt(await jsonOf(response), 'id');
+}
+
+async function everythingOf(account: TestAccount): Promise<string[]> {
+  const lists = ROUTES.filter((route) => CASES[route]?.kind === 'list').map((route) =>
+    route.slice('GET '.length),
+  );
+  return Promise.all(
+    lists.map(async (path) => (await call(`${path}?limit=100`, { key: account.key })).text()),
+  );
+}
+
+/** The whole answer as text, without what differs in every request. */
+async function fingerprint(response: Response): Promise<string> {
+  const headers = [...response.headers].filter(([name]) => name !== 'x-request-id').sort();
+  const body = (await response.text()).replace(/req_[0-9a-z]{26}/g, 'req_');
+  return JSON.stringify([response.status, headers, body]);
+}
+
+beforeAll(async () => {
+  owner = await createAccount('Owner');
+  stranger = await createAccount('Stranger');
+  owned.set('apiKey', owner.keyId);
+  owned.set('domain', await createdId('/v1/domains', { name: 'owner.example' }, owner));
+  const relay = { host: '127.0.0.1', port: inject('smtpPort'), tls: 'none' };
+  owned.set('relay', await createdId('/v1/relays', relay, owner));
+  await callAsOperator(`/v1/admin/accounts/${owner.id}/domains/owner.example`, { method: 'PUT', body: {} });
+  if (ROUTES.includes('POST /v1/emails')) {
+    const email = { from: 'a@owner.example', to: 'b@example.com', subject: 'Private', text: 'Private' };
+    owned.set('message', await createdId('/v1/emails', email, owner));
+  }
+});
+
+describe('isolation of accounts', () => {
+  it('has a case for every route', () => {
+    expect(ROUTES.length).toBeGreaterThan(20);
+    expect(ROUTES.filter((route) => !CASES[route])).toEqual([]);
+  });
+
+  for (const route of ROUTES) {
+    const testCase = CASES[route];
+    const [method = '', pattern = ''] = route.split(' ');
+    if (testCase?.kind === 'object') {
+      it(`${route} answers for another account's id exactly as for a missing one`, async () => {
+        const request = { method, key: stranger.key, body: testCase.body };
+        const missing = testCase.id === 'message' ? newMessageId(0) : newId(testCase.id);
+        const answers: string[] = [];
+        const statements: string[][] = [];
+        for (const id of [owned.get(testCase.id) ?? '', missing]) {
+          const before = seenStatements().length;
+          answers.push(await fingerprint(await call(pattern.replace(':id', id), request)));
+          statements.push(
+            seenStatements()
+              .slice(before)
+              .map((statement) => statement.sql),
+          );
+        }
+        expect(answers[0]).toBe(answers[1]);
+        expect(answers[0]).toMatch(/^\[404,/);
+        expect(statements[0]).toEqual(statements[1]);
+      });
+    }
+    if (testCase?.kind === 'list') {
+      it(`${route} shows nothing of another account, whatever the cursor`, async () => {
+        const id = owned.get(testCase.of) ?? '';
+        expect(await (await call(pattern, { key: owner.key })).text()).toContain(id);
+        for (const query of ['?limit=100', `?after=${id}`, `?before=${id}`]) {
+          const response = await call(pattern + query, { key: stranger.key });
+          expect(response.status).toBe(200);
+          expect(await response.text()).not.toContain(id);
+        }
+      });
+    }
+    if (testCase?.kind === 'operator') {
+      it(`${route} refuses the key of an account`, async () => {
+        const path = pattern.replace(':id', owner.id).replace(':id', 'owner.example');
+        const response = await call(path, { method, key: owner.key });
+        expect([response.status, textAt(await jsonOf(response), 'code')]).toEqual([
+          403,
+          'invalid_admin_token',
+        ]);
+      });
+    }
+    if (testCase && testCase.kind !== 'public') {
+      it(`${route} refuses a request without a key`, async () => {
+        const response = await call(pattern.replaceAll(':id', 'x'), { method });
+        expect([response.status, textAt(await jsonOf(response), 'code')]).toEqual([401, 'missing_api_key']);
+      });
+    }
+  }
+
+  it('does not bind an API key to a domain of another account', async () => {
+    const answers: string[] = [];
+    for (const domainId of [owned.get('domain'), newId('domain')]) {
+      const body = { name: 'x', permission: 'sending_access', domain_id: domainId };
+      answers.push(await fingerprint(await call('/v1/api-keys', { key: stranger.key, body })));
+    }
+    expect(answers[0]).toBe(answers[1]);
+    expect(answers[0]).toMatch(/^\[404,/);
+  });
+
+  it('does not tell that another account has a domain', async () => {
+    const response = await call('/v1/domains', { key: stranger.key, body: { name: 'owner.example' } });
+    expect(response.status).toBe(201);
+    expect(textAt(await jsonOf(response), 'status')).toBe('pending');
+  });
+
+  it('leaves everything of an account as it was while another one tries all routes', async () => {
+    const before = await everythingOf(owner);
+    for (const route of ROUTES) {
+      const testCase = CASES[route];
+      if (testCase?.kind !== 'object') continue;
+      const [method = '', pattern = ''] = route.split(' ');
+      const path = pattern.replace(':id', owned.get(testCase.id) ?? '');
+      await (await call(path, { method, key: stranger.key, body: testCase.body })).arrayBuffer();
+    }
+    expect(await everythingOf(owner)).toEqual(before);
+  });
+
+  it('has the database itself refuse a link between two accounts', async () => {
+    const insert = env.DB.prepare(
+      `/* raw */ INSERT INTO api_keys (account_id, id, name, hash, prefix, last_four, permission, domain_id, created_at)
+       VALUES (?1, ?2, 'x', ?3, 'er_live', 'abcd', 'sending_access', ?4, 0)`,
+    );
+    const hash = crypto.getRandomValues(new Uint8Array(32));
+    const domainId = owned.get('domain');
+    await expect(insert.bind(stranger.id, newId('apiKey'), hash, domainId).run()).rejects.toThrow(
+      /FOREIGN KEY/,
+    );
+    await insert.bind(owner.id, newId('apiKey'), hash, domainId).run();
+    const orphan = env.DB.prepare(
+      '/* raw */ INSERT INTO domains (account_id, id, name, status, created_at) VALUES (?, ?, ?, ?, 0)',
+    );
+    await expect(
+      orphan.bind(newId('account'), newId('domain'), 'x.example', 'pending').run(),
+    ).rejects.toThrow(/FOREIGN KEY/);
+  });
+});

@@ -1,0 +1,63 @@
+/** Accounts, keys and requests for tests, through the API itself. */
+import { env, exports } from 'cloudflare:workers';
+
+const ORIGIN = 'https://relay.test';
+
+export interface TestAccount {
+  readonly id: string;
+  readonly key: string;
+  readonly keyId: string;
+}
+
+export interface TestRequest {
+  readonly method?: string;
+  readonly key?: string;
+  readonly body?: unknown;
+  readonly headers?: Record<string, string>;
+}
+
+/** A request in JSON, answered by the Worker under test. */
+export function call(path: string, request: TestRequest = {}): Promise<Response> {
+  const headers = new Headers(request.headers);
+  if (request.key !== undefined) headers.set('authorization', `Bearer ${request.key}`);
+  const hasBody = request.body !== undefined;
+  if (hasBody && !headers.has('content-type')) headers.set('content-type', 'application/json');
+  return exports.default.fetch(
+    new Request(ORIGIN + path, {
+      method: request.method ?? (hasBody ? 'POST' : 'GET'),
+      headers,
+      ...(hasBody && {
+        body: typeof request.body === 'string' ? request.body : JSON.stringify(request.body),
+      }),
+      redirect: 'manual',
+    }),
+  );
+}
+
+export function callAsOperator(path: string, request: TestRequest = {}): Promise<Response> {
+  return call(path, { ...request, key: env.ADMIN_TOKEN });
+}
+
+export type JsonObject = { readonly [key: string]: unknown };
+
+export async function jsonOf(response: Response): Promise<JsonObject> {
+  return (await response.json()) as JsonObject;
+}
+
+/** The value at a path of keys, as text. */
+export function textAt(object: unknown, ...path: (string | number)[]): string {
+  let value = object;
+  for (const key of path) value = Reflect.get(Object(value), key);
+  return String(value);
+}
+
+export async function createAccount(name = 'Test account'): Promise<TestAccount> {
+  const response = await callAsOperator('/v1/admin/accounts', { body: { name } });
+  if (response.status !== 201) throw new Error(`creating an account answered ${response.status}`);
+  const body = await jsonOf(response);
+  return {
+    id: textAt(body, 'id'),
+    key: textAt(body, 'api_key', 'token'),
+    keyId: textAt(body, 'api_key', 'id'),
+  };
+}

@@ -1,0 +1,24 @@
+/// <reference types="@cloudflare/vitest-plugin/types" />
+import type { D1Migration } from '@cloudflare/vitest-plugin';
+import type { Outbox } from '../../src/outbox/outbox.ts';
+
+declare global {
+  namespace Cloudflare {
+    interface Env {
+      DB: D1Database;
+      OUTBOX: DurableObjectNamespace<Outbox>;
+      ADMIN_TOKEN: string;
+      MASTER_KEYS: string;
+      TEST_MIGRATIONS: D1Migration[];
+    }
+    interface GlobalProps {
+      mainModule: typeof import('../../src/worker.ts');
+    }
+  }
+}
+
+declare module 'vitest' {
+  interface ProvidedContext {
+    smtpPort: number;
+  }
+}

@@ -1,0 +1,158 @@
+import { type ChildProcess, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdtempSync, readdirSync, readFileSync, rmSync, statSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, describe, expect, it } from 'vitest';
+import { freePort } from '../support/free-port.ts';
+
+const ROOT = join(import.meta.dirname, '..', '..');
+
+interface Start {
+  readonly child: ChildProcess;
+  readonly output: () => string;
+  /** Resolves once the text was printed; rejects with the output where the process ends before. */
+  readonly printed: (text: string) => Promise<void>;
+  readonly exitCode: Promise<number | null>;
+}
+
+const running = new Set<ChildProcess>();
+const folders: string[] = [];
+
+afterEach(async () => {
+  for (const child of running) {
+    child.kill('SIGTERM');
+    await once(child, 'close');
+  }
+  for (const folder of folders.splice(0)) rmSync(folder, { recursive: true, force: true });
+});
+
+function stateFolder(): string {
+  const folder = mkdtempSync(join(tmpdir(), 'edge-relay-start-'));
+  folders.push(folder);
+  return folder;
+}
+
+function start(state: string, ports: Record<string, string>): Start {
+  const child = spawn(process.execPath, ['scripts/start.ts'], {
+    cwd: ROOT,
+    env: { ...process.env, ...ports, EDGE_RELAY_STATE: state },
+    stdio: ['ignore', 'pipe', 'pipe'],
+  });
+  running.add(child);
+  const exitCode = new Promise<number | null>((resolve) => {
+    child.once('close', (code) => {
+      running.delete(child);
+      resolve(code);
+    });
+  });
+  let text = '';
+  for (const stream of [child.stdout, child.stderr]) {
+    stream?.setEncoding('utf8').on('data', (chunk: string) => {
+      text += chunk;
+      child.emit('printed');
+    });
+  }
+  const printed = async (wanted: string) => {
+    while (!text.includes(wanted)) {
+      const next = await Promise.race([
+        once(child, 'printed').then(() => 'more'),
+        exitCode.then(() => 'ended'),
+      ]);
+      if (next === 'ended' && !text.includes(wanted))
+        throw new Error(`It ended without "${wanted}":\n${text}`);
+    }
+  };
+  return { child, output: () => text, printed, exitCode };
+}
+
+async function ports(): Promise<Record<string, string>> {
+  const [http, smtp, web] = [await freePort(), await freePort(), await freePort()];
+  return { PORT: String(http), SMTP_PORT: String(smtp), INBOX_PORT: String(web) };
+}
+
+/** Living processes whose command line or working state mentions the folder. */
+function processesOf(state: string): string[] {
+  return readdirSync('/proc')
+    .filter((entry) => /^\d+$/.test(entry))
+    .flatMap((pid) => {
+      try {
+        return readFileSync(`/proc/${pid}/environ`, 'utf8').includes(`EDGE_RELAY_STATE=${state}\0`)
+          ? [readFileSync(`/proc/${pid}/cmdline`, 'utf8').replaceAll('\0', ' ')]
+          : [];
+      } catch {
+        return [];
+      }
+    });
+}
+
+async function inboxOf(port: string | undefined): Promise<{ subject: string; to: { address: string }[] }[]> {
+  const response = await fetch(`http://127.0.0.1:${port}/api/email`);
+  return (await response.json()) as { subject: string; to: { address: string }[] }[];
+}
+
+describe.skipIf(process.platform !== 'linux')('npm start', () => {
+  it('delivers a message to the inbox, uses the same account the next time, and leaves no process', async () => {
+    const state = stateFolder();
+    const first = await ports();
+    const run = start(state, first);
+    await run.printed('Ctrl-C ends everything');
+    expect(run.output()).toMatch(/\d\d:\d\d:\d\d\.\d{3} {2}delivered .*\b250\b/);
+    const inbox = await inboxOf(first.INBOX_PORT);
+    expect(inbox.map((email) => [email.subject, email.to.map((to) => to.address)])).toEqual([
+      ['It works', ['you@example.com']],
+    ]);
+    expect(processesOf(state).some((command) => command.includes('workerd'))).toBe(true);
+
+    run.child.kill('SIGINT');
+    expect(await run.exitCode).toBe(0);
+    expect(processesOf(state)).toEqual([]);
+    const demo = readFileSync(join(state, 'demo.json'), 'utf8');
+    for (const name of ['demo.json', 'dev.vars'])
+      expect(statSync(join(state, name)).mode & 0o777).toBe(0o600);
+
+    // Another SMTP port: the relay that the first start made has to follow.
+    const again = await ports();
+    const rerun = start(state, again);
+    await rerun.printed('Ctrl-C ends everything');
+    expect(readFileSync(join(state, 'demo.json'), 'utf8')).toBe(demo);
+    expect(await inboxOf(again.INBOX_PORT)).toHaveLength(1);
+
+    rerun.child.kill('SIGHUP');
+    expect(await rerun.exitCode).toBe(0);
+    expect(processesOf(state)).toEqual([]);
+  });
+
+  it('takes other ports where the wanted ones are in use, and says so', async () => {
+    const state = stateFolder();
+    const wanted = await ports();
+    const taken = spawn(process.execPath, ['-e', listenOn(wanted.PORT)], {
+      stdio: ['ignore', 'pipe', 'ignore'],
+    });
+    await once(taken.stdout, 'data');
+    try {
+      const run = start(state, wanted);
+      await run.printed('Ctrl-C ends everything');
+      expect(run.output()).toContain(`${wanted.PORT} is taken, using `);
+      run.child.kill('SIGTERM');
+      expect(await run.exitCode).toBe(0);
+    } finally {
+      taken.kill();
+    }
+  });
+
+  it('leaves no process even where it is killed without a chance to clean up', async () => {
+    const state = stateFolder();
+    const run = start(state, await ports());
+    await run.printed('server ');
+    const inbox = processesOf(state);
+    expect(inbox.length).toBeGreaterThan(1);
+    run.child.kill('SIGKILL');
+    await run.exitCode;
+    await expect.poll(() => processesOf(state), { timeout: 20_000 }).toEqual([]);
+  });
+});
+
+function listenOn(port: string | undefined): string {
+  return `require('node:net').createServer().listen(${port}, '127.0.0.1', () => console.log('listening'))`;
+}

@@ -1,0 +1,53 @@
+import { cloudflareTest, readD1Migrations } from '@cloudflare/vitest-plugin';
+import { defineConfig } from 'vitest/config';
+
+/** Settings of the Worker under test: secrets that protect nothing, and loopback relays allowed. */
+const TEST_SETTINGS = {
+  ADMIN_TOKEN: 'test-admin-token-0123456789abcdefghij',
+  MASTER_KEYS: '1:AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=',
+  EHLO_NAME: 'relay.test',
+  ALLOW_PRIVATE_RELAYS: 'true',
+  ALLOW_PLAINTEXT_RELAYS: 'true',
+};
+
+export default defineConfig({
+  test: {
+    // The Worker logs a line for each request.
+    silent: 'passed-only',
+    projects: [
+      {
+        test: {
+          name: 'pure',
+          include: ['test/{smtp,mime,delivery,crypto}/**/*.test.ts', 'test/*.test.ts'],
+          environment: 'node',
+        },
+      },
+      {
+        plugins: [
+          cloudflareTest(async () => ({
+            wrangler: { configPath: './wrangler.toml' },
+            miniflare: {
+              bindings: { ...TEST_SETTINGS, TEST_MIGRATIONS: await readD1Migrations('./migrations') },
+            },
+          })),
+        ],
+        test: {
+          name: 'workers',
+          include: ['test/{store,ledger,api,isolation}/**/*.test.ts'],
+          setupFiles: ['test/support/apply-migrations.ts'],
+          globalSetup: ['test/support/start-smtp-servers.ts'],
+        },
+      },
+      {
+        test: {
+          name: 'system',
+          include: ['test/{outbox,system}/**/*.test.ts'],
+          environment: 'node',
+          fileParallelism: false,
+          testTimeout: 120_000,
+          hookTimeout: 120_000,
+        },
+      },
+    ],
+  },
+});
