@@ -18,7 +18,7 @@ export default defineConfig({
       {
         test: {
           name: 'pure',
-          include: ['test/{smtp,mime,delivery,crypto}/**/*.test.ts', 'test/*.test.ts'],
+          include: ['test/{smtp,mime,delivery,crypto,relay-gate}/**/*.test.ts', 'test/*.test.ts'],
           environment: 'node',
         },
       },
@@ -33,7 +33,7 @@ export default defineConfig({
         ],
         test: {
           name: 'workers',
-          include: ['test/{store,ledger,api,isolation}/**/*.test.ts'],
+          include: ['test/{store,ledger,gate,api,isolation}/**/*.test.ts'],
           setupFiles: ['test/support/apply-migrations.ts'],
           globalSetup: ['test/support/start-smtp-servers.ts'],
         },

@@ -4,6 +4,7 @@ import type { AppTypes } from './http/app-types.ts';
 import { requireApiKey, requireOperator } from './http/authenticate.ts';
 import { errorResponse } from './http/error-response.ts';
 import { requestFrame } from './http/request-frame.ts';
+import { accountRoutes } from './http/routes/account.ts';
 import { adminAccountRoutes } from './http/routes/admin-accounts.ts';
 import { apiKeyRoutes } from './http/routes/api-keys.ts';
 import { domainRoutes } from './http/routes/domains.ts';
@@ -24,6 +25,7 @@ app.use('/v1/admin/*', requireOperator);
 app.use('/v1/*', requireApiKey);
 
 app.route('/health', healthRoutes);
+app.route('/v1/account', accountRoutes);
 app.route('/v1/admin/accounts', adminAccountRoutes);
 app.route('/v1/api-keys', apiKeyRoutes);
 app.route('/v1/domains', domainRoutes);

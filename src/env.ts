@@ -1,10 +1,12 @@
 /** Bindings and settings. Settings are text in the environment and are parsed once per isolate. */
 import * as z from 'zod';
 import type { Outbox } from './outbox/outbox.ts';
+import type { RelayGate } from './relay-gate/relay-gate.ts';
 
 export interface Env {
   readonly DB: D1Database;
   readonly OUTBOX: DurableObjectNamespace<Outbox>;
+  readonly RELAY_GATE: DurableObjectNamespace<RelayGate>;
   /** Everything else is text: secrets and settings. */
   readonly [name: string]: unknown;
 }
@@ -77,6 +79,8 @@ const settingsSchema = z.object({
   DATA_TIMEOUT_MS: whole(2 * MINUTE, 1),
   BODY_WRITE_TIMEOUT_MS: whole(3 * MINUTE, 1),
   DOT_TIMEOUT_MS: whole(10 * MINUTE, 1),
+  /** Sessions that one Outbox holds to a relay at most, where the relay has no limit of its own. */
+  SESSIONS_PER_RELAY: whole(6, 1),
   SESSION_IDLE_MS: whole(15 * SECOND, 1),
   SESSION_MAX_AGE_MS: whole(14 * MINUTE, 1),
 

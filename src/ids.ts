@@ -33,6 +33,11 @@ export function newMessageId(shard: number, nowMs: number = Date.now()): string 
   return `${ID_PREFIXES.message}_${time}${encode(shard, SHARD_LENGTH)}${random}`;
 }
 
+/** So many message ids of one shard and moment, in order: what is accepted together is sent in the order given. */
+export function newMessageIds(count: number, shard: number, nowMs: number = Date.now()): string[] {
+  return Array.from({ length: count }, () => newMessageId(shard, nowMs)).sort();
+}
+
 /** True for a string that could have come from `newId`; says nothing about whether the thing exists. */
 export function isId(kind: IdKind, text: string): boolean {
   const prefix = ID_PREFIXES[kind];

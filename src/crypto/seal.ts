@@ -6,6 +6,7 @@
  * Synchronous on purpose: the ledger seals inside one turn, between a reply and its commit.
  */
 import { createCipheriv, createDecipheriv, createHmac } from 'node:crypto';
+import { releaseBytes } from './release-bytes.ts';
 
 const VERSION = 1;
 const IV_LENGTH = 12;
@@ -39,7 +40,9 @@ export function seal(key: SealingKey, place: SealedPlace, plaintext: Uint8Array)
   sealed[1] = key.number >> 8;
   sealed[2] = key.number & 0xff;
   sealed.set(iv, 3);
-  sealed.set(cipher.update(plaintext), HEADER_LENGTH);
+  const ciphertext = cipher.update(plaintext);
+  sealed.set(ciphertext, HEADER_LENGTH);
+  releaseBytes(ciphertext);
   cipher.final();
   sealed.set(cipher.getAuthTag(), HEADER_LENGTH + plaintext.byteLength);
   return sealed;

@@ -10,32 +10,20 @@
  * - What is in doubt stays in doubt while its next copy waits: it may have arrived.
  */
 import type { EnvelopeVerdict, Reply, Stage } from '../smtp/types.ts';
-import { classifyReply, isPositive, type ReplyClass } from './classify-reply.ts';
 import {
-  advance,
-  type DeliveryState,
-  openRecipients,
-  type Progress,
-  type TimelineEvent,
-} from './progress.ts';
-import { nextAttemptAt, type RetrySettings } from './retry-schedule.ts';
-
-export interface AttemptContext {
-  readonly relayId: string;
-  readonly acceptedAtMs: number;
-  readonly nowMs: number;
-  /** In [0, 1), for the jitter. */
-  readonly random: number;
-  readonly retry: RetrySettings;
-}
-
-export interface Step {
-  readonly progress: Progress;
-  /** Reply texts to keep, by recipient. Untrusted, and private: servers quote addresses. */
-  readonly replyTexts: ReadonlyMap<number, string>;
-  /** Set where the reply was about the relay and not about this message. */
-  readonly relayFault?: Reply;
-}
+  type AttemptContext,
+  attemptsOf,
+  attemptsWithThis,
+  codesOf,
+  expiryOf,
+  isInDoubt,
+  type Step,
+  textsOf,
+} from './attempt.ts';
+import { classifyReply, isPositive, type ReplyClass } from './classify-reply.ts';
+import { advance, type DeliveryState, type Progress, type TimelineEvent } from './progress.ts';
+import { retryAfterMs } from './retry-after.ts';
+import { nextAttemptAt } from './retry-schedule.ts';
 
 export interface EnvelopeStep extends Step {
   /** The recipients that go into the body's transaction; empty where there is none. */
@@ -53,10 +41,13 @@ export function applyEnvelope(
     return { ...refuse(progress, recipients, 'mail', verdict.mail, context), accepted: [] };
   }
   const accepted: number[] = [];
+  const isAnyAccepted = verdict.recipients.some(isPositive);
   let step: Step = { progress, replyTexts: new Map() };
   recipients.forEach((recipient, position) => {
     const reply = verdict.recipients[position];
     if (reply && isPositive(reply)) accepted.push(recipient);
+    // Not about this recipient: it goes into a transaction of its own, at once.
+    else if (reply && isAnyAccepted && isTooManyRecipients(reply)) return;
     else if (reply) step = merge(step, refuse(step.progress, [recipient], 'rcpt', reply, context));
     else step = merge(step, delay(step.progress, [recipient], context, 'no_reply'));
   });
@@ -156,77 +147,6 @@ export function applyDoubt(
   return { progress: advance(progress, changes, [event], 1), replyTexts: new Map() };
 }
 
-/** The message cannot go through this relay at all, as the fixed word in `reason` says. */
-export function applyUnsendable(progress: Progress, reason: string, context: AttemptContext): Step {
-  const recipients = openRecipients(progress);
-  const changes = new Map<number, DeliveryState>();
-  for (const index of recipients) {
-    changes.set(index, {
-      status: 'failed',
-      attempts: attemptsOf(progress, index),
-      relayId: context.relayId,
-      reason,
-      updatedAtMs: context.nowMs,
-    });
-  }
-  const event: TimelineEvent = {
-    type: 'failed',
-    atMs: context.nowMs,
-    recipients,
-    relayId: context.relayId,
-    reason,
-  };
-  return { progress: advance(progress, changes, [event]), replyTexts: new Map() };
-}
-
-/** The relay is not to be had: wait for it until `untilMs`, without using up an attempt. */
-export function applyRelayClosed(
-  progress: Progress,
-  cause: { reason: string; reply?: Reply | undefined; untilMs: number },
-  context: AttemptContext,
-): Step {
-  const recipients = openRecipients(progress);
-  const changes = new Map<number, DeliveryState>();
-  for (const index of recipients) {
-    changes.set(index, {
-      status: isInDoubt(progress, index) ? 'in_doubt' : 'deferred',
-      attempts: attemptsOf(progress, index),
-      relayId: context.relayId,
-      reason: cause.reason,
-      ...(cause.reply ? codesOf(cause.reply) : {}),
-      updatedAtMs: context.nowMs,
-      nextAttemptAtMs: cause.untilMs,
-    });
-  }
-  const event: TimelineEvent = {
-    type: 'delivery_delayed',
-    atMs: context.nowMs,
-    recipients,
-    relayId: context.relayId,
-    reason: cause.reason,
-    ...(cause.reply ? codesOf(cause.reply) : {}),
-  };
-  return {
-    progress: advance(progress, changes, [event]),
-    replyTexts: cause.reply ? textsOf(recipients, cause.reply) : new Map(),
-  };
-}
-
-/** Four days are over. */
-export function applyExpiry(progress: Progress, nowMs: number): Step {
-  const changes = new Map<number, DeliveryState>();
-  const recipients = openRecipients(progress);
-  for (const index of recipients) {
-    const delivery = progress.deliveries[index];
-    if (!delivery) continue;
-    const { nextAttemptAtMs: _, ...rest } = delivery;
-    const status = delivery.status === 'in_doubt' ? 'in_doubt' : 'expired';
-    changes.set(index, { ...rest, status, updatedAtMs: nowMs });
-  }
-  const events = expiryOf(progress, recipients, { atMs: nowMs });
-  return { progress: advance(progress, changes, events), replyTexts: new Map() };
-}
-
 function refuse(
   progress: Progress,
   recipients: readonly number[],
@@ -255,7 +175,7 @@ function delay(
   options: { reply?: Reply; texts?: ReadonlyMap<number, string> } = {},
 ): Step {
   const attempts = Math.max(...recipients.map((index) => attemptsWithThis(progress, index)));
-  const nextAttemptAtMs = nextAttemptAt(attempts, context, context.retry);
+  const nextAttemptAtMs = plannedAttempt(attempts, options.reply, context);
   const changes = new Map<number, DeliveryState>();
   const detail = {
     relayId: context.relayId,
@@ -276,18 +196,33 @@ function delay(
   const events: TimelineEvent[] =
     nextAttemptAtMs === undefined
       ? expiryOf(progress, recipients, about)
-      : [{ type: 'delivery_delayed', recipients, ...about }];
+      : [{ type: context.hasAlternative ? 'relay.failover' : 'delivery_delayed', recipients, ...about }];
   return { progress: advance(progress, changes, events), replyTexts: options.texts ?? new Map() };
 }
 
-/** Says of nobody who is in doubt that the mail expired. */
-function expiryOf(
-  progress: Progress,
-  recipients: readonly number[],
-  about: Omit<TimelineEvent, 'type' | 'recipients'>,
-): TimelineEvent[] {
-  const expired = recipients.filter((index) => !isInDoubt(progress, index));
-  return expired.length === 0 ? [] : [{ type: 'expired', recipients: expired, ...about }];
+/** At once where another relay is there; when the server asked for it; else by the schedule. */
+function plannedAttempt(
+  attempts: number,
+  reply: Reply | undefined,
+  context: AttemptContext,
+): number | undefined {
+  const scheduledAtMs = nextAttemptAt(attempts, context, context.retry);
+  if (scheduledAtMs === undefined) return undefined;
+  if (context.hasAlternative) return context.nowMs;
+  const askedMs = reply && retryAfterMs(reply.lines);
+  if (askedMs === undefined) return scheduledAtMs;
+  const pauseMs = Math.max(askedMs, context.retry.firstMs);
+  return Math.min(context.nowMs + pauseMs, context.acceptedAtMs + context.retry.forMs);
+}
+
+/** RFC 5321 section 4.5.3.1.10: 452, from older servers 552. Those without enhanced codes say it in words. */
+function isTooManyRecipients(reply: Reply): boolean {
+  return (
+    (reply.code === 452 || reply.code === 552) &&
+    (reply.enhanced === undefined
+      ? /\btoo many recipients\b/i.test(reply.lines.join(' '))
+      : /^[45]\.5\.3$/.test(reply.enhanced))
+  );
 }
 
 function settle(
@@ -314,28 +249,6 @@ function merge(before: Step, after: Step): Step {
     replyTexts: new Map([...before.replyTexts, ...after.replyTexts]),
     ...(relayFault ? { relayFault } : {}),
   };
-}
-
-function attemptsOf(progress: Progress, index: number): number {
-  return progress.deliveries[index]?.attempts ?? 0;
-}
-
-/** The attempt under way was counted when it came to its dot: never twice. */
-function attemptsWithThis(progress: Progress, index: number): number {
-  return attemptsOf(progress, index) + (progress.deliveries[index]?.status === 'sending' ? 0 : 1);
-}
-
-function isInDoubt(progress: Progress, index: number): boolean {
-  return progress.deliveries[index]?.status === 'in_doubt';
-}
-
-function codesOf(reply: Reply): { code: number; enhanced?: string } {
-  return { code: reply.code, ...(reply.enhanced ? { enhanced: reply.enhanced } : {}) };
-}
-
-function textsOf(recipients: readonly number[], reply: Reply): ReadonlyMap<number, string> {
-  const text = `${reply.code} ${reply.lines.join(' ')}`.slice(0, 500);
-  return new Map(recipients.map((index) => [index, text]));
 }
 
 function reasonOf(replyClass: ReplyClass): { reason?: string } {

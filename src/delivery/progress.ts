@@ -35,7 +35,11 @@ export type TimelineEventType =
   | 'bounced'
   | 'failed'
   | 'expired'
-  | 'in_doubt';
+  | 'in_doubt'
+  /** Goes on to another relay. */
+  | 'relay.failover'
+  /** The customer ended a doubt. */
+  | 'resolved';
 
 export interface TimelineEvent {
   readonly type: TimelineEventType;
@@ -105,10 +109,12 @@ export function advance(
   };
 }
 
-/** Where there is too much, the oldest delays go first: acceptance and doubts must stay on record. */
+/** Where there is too much, the oldest of the events that repeat go first: acceptance and doubts must stay on record. */
+const REPEATING: readonly TimelineEventType[] = ['delivery_delayed', 'relay.failover'];
+
 function bounded(timeline: readonly TimelineEvent[]): readonly TimelineEvent[] {
   let excess = timeline.length - TIMELINE_LIMIT;
   if (excess <= 0) return timeline;
-  const kept = timeline.filter((event) => event.type !== 'delivery_delayed' || excess-- <= 0);
+  const kept = timeline.filter((event) => !REPEATING.includes(event.type) || excess-- <= 0);
   return kept.slice(-TIMELINE_LIMIT);
 }

@@ -14,6 +14,7 @@ const MIB = 1024 * KIB;
 const SMALL_BODY_LIMIT_BYTES = 64 * KIB;
 /** From here on a body waits for its turn. */
 const LARGE_BODY_BYTES = MIB;
+const READ_BYTES = 64 * KIB;
 
 /** The parsed body, not yet validated. Throws `AppError` with a fixed reason. */
 export async function readJson(
@@ -25,15 +26,16 @@ export async function readJson(
   const declaredBytes = declaredLength(c);
   if (declaredBytes > limitBytes) throw tooLarge(limitBytes);
   const hold = bodyBudget.open(settingsOf(c.env).ISOLATE_BODY_LIMIT_BYTES);
-  // Held until the answer, because what was parsed lives as long.
-  c.set('releaseBody', hold.release);
   const turn = new LargeTurn();
-  try {
-    if (declaredBytes > LARGE_BODY_BYTES) await turn.take();
-    return parseStrictJson(await readText(c.req.raw.body, { limitBytes, hold, turn }));
-  } finally {
+  // Both last until the answer: what is made of a body lives as long, and weighs as much again.
+  c.set('releaseBody', () => {
     turn.end();
-  }
+    hold.release();
+  });
+  if (declaredBytes > LARGE_BODY_BYTES) await turn.take();
+  return parseStrictJson(
+    await readText(c.req.raw.body, { limitBytes, expectedBytes: declaredBytes, hold, turn }),
+  );
 }
 
 /** Middleware: the body read strictly and checked against a schema, for `c.req.valid('json')`. */
@@ -63,36 +65,46 @@ class LargeTurn {
 
 async function readText(
   body: ReadableStream<Uint8Array> | null,
-  options: { readonly limitBytes: number; readonly hold: BodyHold; readonly turn: LargeTurn },
+  options: {
+    readonly limitBytes: number;
+    readonly expectedBytes: number;
+    readonly hold: BodyHold;
+    readonly turn: LargeTurn;
+  },
 ): Promise<string> {
   if (!body) return '';
-  const { limitBytes, hold, turn } = options;
-  // `ignoreBOM` keeps a byte order mark in the text, where the parser refuses it.
-  const decoder = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
-  const reader = body.getReader();
-  let text = '';
+  const { limitBytes, expectedBytes, hold, turn } = options;
+  const reader = body.getReader({ mode: 'byob' });
+  // One buffer for the whole body and one to read into: pieces, as bytes or as text, would pile up.
+  let whole = new ArrayBuffer(Math.max(expectedBytes, READ_BYTES));
+  let piece = new Uint8Array(READ_BYTES);
   let readBytes = 0;
   try {
     for (;;) {
-      const { done, value } = await reader.read();
-      if (done) break;
-      readBytes += value.byteLength;
-      if (readBytes > limitBytes) throw tooLarge(limitBytes);
+      const { done, value } = await reader.read(piece);
+      if (done || !value) break;
       hold.take(value.byteLength);
-      text += decode(decoder, value);
+      if (readBytes + value.byteLength > limitBytes) throw tooLarge(limitBytes);
+      if (readBytes + value.byteLength > whole.byteLength) whole = whole.transfer(2 * whole.byteLength);
+      new Uint8Array(whole).set(value, readBytes);
+      readBytes += value.byteLength;
+      piece = new Uint8Array(value.buffer as ArrayBuffer);
       if (readBytes > LARGE_BODY_BYTES) await turn.take();
     }
-    return text + decode(decoder);
+    return decode(new Uint8Array(whole, 0, readBytes));
   } catch (error) {
     // The rest stays unread. Not awaited: the client may be slow to notice.
     reader.cancel().catch(() => undefined);
     throw error;
+  } finally {
+    whole.transfer(0);
   }
 }
 
-function decode(decoder: TextDecoder, piece?: Uint8Array): string {
+function decode(bytes: Uint8Array): string {
   try {
-    return piece ? decoder.decode(piece, { stream: true }) : decoder.decode();
+    // `ignoreBOM` keeps a byte order mark in the text, where the parser refuses it.
+    return new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(bytes);
   } catch {
     throw new AppError('invalid_json', { reason: 'it is not UTF-8' });
   }

@@ -7,6 +7,7 @@ import { type Env, settingsOf } from '../env.ts';
 
 export type { DeliveryState, TimelineEvent } from '../delivery/progress.ts';
 export * from './message-content.ts';
+export * from './shards.ts';
 
 /** One message to be put on the ledger. */
 export interface MessageToAccept {
@@ -22,9 +23,33 @@ export interface AcceptRequest {
   readonly accountId: string;
   readonly keyId: string;
   readonly messages: readonly MessageToAccept[];
-  /** Keyed hashes, base64; the key itself is never stored. */
-  readonly claim?: { readonly keyHash: string; readonly fingerprint: string };
+  /** In shard 0 only: claimed in the transaction that writes the messages. */
+  readonly claim?: IdempotencyClaim;
+  /** In any other shard: shard 0 has these ids claimed, so they may be here already, or fenced. */
+  readonly isClaimed?: boolean;
+  /** How many shards the account has; each has an equal part of its limits. */
+  readonly shards?: number;
 }
+
+/** Keyed hashes, base64; the key itself is never stored. */
+export interface IdempotencyClaim {
+  readonly keyHash: string;
+  readonly fingerprint: string;
+}
+
+/** Asks shard 0 to set an idempotency key aside for messages of another shard. */
+export interface ClaimRequest {
+  readonly accountId: string;
+  readonly keyId: string;
+  readonly claim: IdempotencyClaim;
+  readonly ids: readonly string[];
+  readonly shards?: number;
+}
+
+/** `same` and `different` compare the fingerprint with that of the claim which was there before. */
+export type ClaimResult =
+  | { readonly kind: 'new'; readonly rate: RateState }
+  | { readonly kind: 'same' | 'different'; readonly ids: readonly string[]; readonly rate: RateState };
 
 /** The state of the key's token bucket after this call. */
 export interface RateState {
@@ -37,7 +62,10 @@ export type AcceptResult =
   | { readonly outcome: 'accepted'; readonly ids: readonly string[]; readonly rate: RateState }
   /** The same request was accepted before: its ids, and nothing new. */
   | { readonly outcome: 'replayed'; readonly ids: readonly string[]; readonly rate: RateState }
-  | { readonly outcome: 'idempotency_mismatch'; readonly rate: RateState }
+  /** With the ids of the request that has the key. */
+  | { readonly outcome: 'idempotency_mismatch'; readonly ids: readonly string[]; readonly rate: RateState }
+  /** Claimed ids that can never be accepted: their claim is void. */
+  | { readonly outcome: 'fenced'; readonly rate: RateState }
   | { readonly outcome: 'rate_limited'; readonly rate: RateState; readonly retryAfterSeconds: number }
   | { readonly outcome: 'backlog_full'; readonly rate: RateState }
   /** The object has as many bytes in hand as it may hold. */
@@ -68,15 +96,51 @@ export interface PageRequest {
   readonly before?: string;
 }
 
+export type Resolution = 'delivered' | 'resend' | 'drop';
+
+/** What one Outbox knows of a relay it uses. */
+export interface RelayUse {
+  readonly openSessions: number;
+  /** `closed` in the sense of a breaker: mail flows. `open`: it does not, until `reopensAtMs`. */
+  readonly breaker: 'closed' | 'half_open' | 'open';
+  readonly reopensAtMs?: number;
+  readonly lastFault?: { readonly atMs: number; readonly reason: string; readonly code?: number };
+  /** Messages that the relay took in the last minute. */
+  readonly deliveredLastMinute: number;
+}
+
+export interface OutboxStatistics {
+  /** Messages that are neither finished nor held. */
+  readonly backlog: number;
+  /** Times that a second copy may have been made, since the object exists. */
+  readonly possibleDuplicates: number;
+}
+
 /** The RPC surface of the Durable Object. */
 export interface OutboxApi {
   accept(request: AcceptRequest): Promise<AcceptResult>;
+  /** Shard 0: durable before it answers. */
+  claim(request: ClaimRequest): Promise<ClaimResult>;
+  /** Shard 0: frees a key, but only where it is still claimed for these ids, which must be fenced. */
+  releaseClaim(keyHash: string, ids: readonly string[]): Promise<void>;
+  /** The shard of the ids: from here on they cannot be accepted, unless they were. */
+  fenceClaimed(accountId: string, ids: readonly string[]): Promise<'accepted' | 'fenced'>;
   findMessage(id: string): Promise<LedgerMessage | undefined>;
   /** The sealed pieces of a message's head; undefined once its retention is over. */
   findHead(id: string): Promise<readonly Uint8Array[] | undefined>;
   listMessages(page: PageRequest): Promise<MessagePage>;
+  /** Ends a doubt that is held. `n` is the delivery's place in the message. */
+  resolveDelivery(
+    id: string,
+    n: number,
+    resolution: Resolution,
+  ): Promise<'resolved' | 'not_found' | 'not_in_doubt'>;
+  findRelayUse(relayId: string): Promise<RelayUse>;
+  readStatistics(): Promise<OutboxStatistics>;
   /** Something in D1 changed (account status, relays): forget what was read and look for work. */
   refresh(): Promise<void>;
+  /** From the hourly sweep: an object that lost its alarm finds its work again. */
+  wake(): Promise<void>;
   /** Answers where the object and its storage work. */
   ping(): Promise<void>;
 }

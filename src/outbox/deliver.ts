@@ -11,33 +11,28 @@
  * is checked before MAIL and again before the dot; a message that may not be sent any more after its 354 is
  * stopped by dropping the connection.
  */
+
+import type { AttemptContext } from '../delivery/attempt.ts';
+import { isPositive } from '../delivery/classify-reply.ts';
+import { applyCopyDiffers, applyRelayClosed, applyUnsendable } from '../delivery/ending.ts';
 import {
-  type AttemptContext,
   applyDoubt,
   applyEnvelope,
   applyFaultBeforeDot,
   applyFinalReply,
-  applyRelayClosed,
   applySending,
-  applyUnsendable,
-  type Step,
 } from '../delivery/outcome.ts';
 import type { Reply, SmtpSession, Transaction } from '../smtp/types.ts';
 import { SmtpFault } from '../smtp/types.ts';
+import type { Decision } from './bookkeeper.ts';
+import type { RelayCause } from './dispatcher.ts';
 import type { DotRecord, LedgerItem } from './ledger/message-row.ts';
 import type { PreparedMessage } from './prepare.ts';
-
-/** A decided change, before its reply texts are sealed. */
-export interface Decision {
-  readonly item: LedgerItem;
-  readonly step: Step;
-  readonly dot?: DotRecord;
-}
 
 /** What the pump lends to a session: work, the ledger, and the clock. */
 export interface Desk {
   readonly relayId: string;
-  /** The next message that is due, composed; undefined where there is none. Throws nothing. */
+  /** The next message for this relay, composed; undefined where there is none. Throws nothing. */
   next(): Promise<PreparedMessage | undefined>;
   /** Resolves when there may be work, or after the idle time, or when the session ended. */
   waitForWork(session: SmtpSession): Promise<void>;
@@ -46,9 +41,12 @@ export interface Desk {
   /** Resolves once the decisions are durable. */
   commit(decisions: readonly Decision[]): Promise<readonly LedgerItem[]>;
   release(item: LedgerItem): void;
-  /** Closes the relay for a while, and says until when. */
-  closeRelay(cause: { reason: string; reply?: Reply | undefined }): number;
+  /** Closes the relay for a while. Says when, and whether elsewhere, the message may be tried again. */
+  closeRelay(item: LedgerItem, cause: RelayCause): { untilMs: number; failover: boolean };
   contextOf(item: LedgerItem): AttemptContext;
+  /** What becomes of this message if it falls into doubt. */
+  policyOf(item: LedgerItem): 'retry' | 'hold';
+  countDelivered(): void;
   /** True once the session has lived long enough: it finishes what it has, and takes nothing new. */
   isTooOld(): boolean;
 }
@@ -62,16 +60,18 @@ interface AtDot {
 }
 
 /** Returns when the session has ended, or there was nothing to do for its idle time. Throws only what is a bug. */
-export async function deliverOver(session: SmtpSession, desk: Desk, first: PreparedMessage): Promise<void> {
-  let current: PreparedMessage | undefined = first;
+export async function deliverOver(session: SmtpSession, desk: Desk): Promise<void> {
+  let current = await nextOrWait(session, desk);
   let previous: AtDot | undefined;
   let isFirst = true;
   while (current || previous) {
     const unsendable = current && unsendableReason(current, session);
     if (current && unsendable) {
       const { item } = current;
-      await desk.commit([{ item, step: applyUnsendable(item.progress, unsendable, desk.contextOf(item)) }]);
+      const step = applyUnsendable(item.progress, unsendable, desk.contextOf(item));
+      await desk.commit([{ item, step, ...keptDot(item) }]);
       current = await desk.next();
+      if (!current && !previous) current = await nextOrWait(session, desk);
       continue;
     }
     const transaction: Transaction | undefined = current && session.begin(current.envelope);
@@ -89,18 +89,20 @@ export async function deliverOver(session: SmtpSession, desk: Desk, first: Prepa
       isFirst = false;
     }
     current = await upcoming;
-    if (previous || current) {
-      if (!previous && !session.alive) break;
-      continue;
-    }
-    if (!session.alive || desk.isTooOld()) break;
-    current = await desk.next();
-    if (current) continue;
-    await desk.waitForWork(session);
-    if (session.alive) current = await desk.next();
+    if (!previous && !session.alive) break;
+    if (!previous && !current) current = await nextOrWait(session, desk);
   }
   if (current) desk.release(current.item);
   await session.quit();
+}
+
+/** What is due, or what comes within the session's idle time. */
+async function nextOrWait(session: SmtpSession, desk: Desk): Promise<PreparedMessage | undefined> {
+  if (!session.alive || desk.isTooOld()) return undefined;
+  const message = await desk.next();
+  if (message) return message;
+  await desk.waitForWork(session);
+  return session.alive && !desk.isTooOld() ? desk.next() : undefined;
 }
 
 /** Steps 1 to 3 for one message. Returns it at its dot, or undefined where it got no further. */
@@ -136,11 +138,13 @@ async function sendBody(
   if (step.relayFault) {
     session.destroy();
     const cause = { reason: 'relay_refused', reply: step.relayFault };
-    const untilMs = desk.closeRelay(cause);
-    await desk.commit([
-      ...settledPrevious,
-      { item, step: applyRelayClosed(item.progress, { ...cause, untilMs }, context()), ...keptDot(item) },
-    ]);
+    const { untilMs, failover } = desk.closeRelay(item, cause);
+    const waiting = applyRelayClosed(
+      item.progress,
+      { ...cause, untilMs },
+      { ...context(), hasAlternative: failover },
+    );
+    await desk.commit([...settledPrevious, { item, step: waiting, ...keptDot(item) }]);
     return undefined;
   }
   if (step.accepted.length === 0) {
@@ -165,7 +169,7 @@ async function sendBody(
     session.destroy();
     await desk.commit([
       ...settledPrevious,
-      { item, step: applyDoubt(item.progress, step.accepted, 'hold', context()), ...keptDot(item) },
+      { item, step: applyCopyDiffers(item.progress, context()), ...keptDot(item) },
     ]);
     return undefined;
   }
@@ -193,13 +197,17 @@ async function sendBody(
 async function decideFinal(previous: AtDot, desk: Desk): Promise<Decision> {
   const { item, accepted, transaction } = previous;
   const reply = await previous.reply;
-  const context = desk.contextOf(item);
+  // Past the dot there is no failover: another relay would make a second copy likely.
+  const context = { ...desk.contextOf(item), hasAlternative: false };
   if (!(reply instanceof SmtpFault)) {
+    if (isPositive(reply)) desk.countDelivered();
     const step = applyFinalReply(item.progress, accepted, reply, context);
-    if (!step.relayFault) return { item, step, ...(reply.code === 421 ? keptDot(item) : {}) };
+    if (!step.relayFault)
+      return { item, step, ...(step.progress.possibleDuplicates > 0 ? keptDot(item) : {}) };
     const cause = { reason: 'relay_refused', reply: step.relayFault };
-    const untilMs = desk.closeRelay(cause);
-    return { item, step: applyRelayClosed(item.progress, { ...cause, untilMs }, context) };
+    const { untilMs } = desk.closeRelay(item, cause);
+    const kept = item.progress.possibleDuplicates > 0 ? keptDot(item) : {};
+    return { item, step: applyRelayClosed(item.progress, { ...cause, untilMs }, context), ...kept };
   }
   if (!transaction.dotSent) {
     return {
@@ -208,7 +216,7 @@ async function decideFinal(previous: AtDot, desk: Desk): Promise<Decision> {
       ...keptDot(item),
     };
   }
-  return { item, step: applyDoubt(item.progress, accepted, 'retry', context), ...keptDot(item) };
+  return { item, step: applyDoubt(item.progress, accepted, desk.policyOf(item), context), ...keptDot(item) };
 }
 
 /** The hash stays on record while a copy may exist, so that any other copy is the same. */

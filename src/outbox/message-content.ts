@@ -9,6 +9,7 @@
  * Message-ID, Date and boundaries are not stored: they follow from the id, the time of acceptance and the key.
  */
 import { createHmac } from 'node:crypto';
+import { releaseBytes } from '../crypto/release-bytes.ts';
 import { keyedHash, type SealedPlace, type SealingKey, seal, unseal } from '../crypto/seal.ts';
 import type { Attachment, Mailbox } from '../mime/types.ts';
 
@@ -24,6 +25,10 @@ export interface MessageSummary {
   readonly tags: readonly { readonly name: string; readonly value: string }[];
   /** The return path of the sender's domain, else the bare From. */
   readonly envelopeFrom: string;
+  /** The only relay that may carry it. */
+  readonly relayId?: string;
+  /** What to do about doubt; absent: as the account says. */
+  readonly inDoubtPolicy?: 'retry' | 'hold';
 }
 
 export interface MessageHead {
@@ -56,10 +61,12 @@ export function sealMessage(
   key: SealingKey,
   identity: { accountId: string; id: string },
   message: { summary: MessageSummary; head: MessageHead; attachments: readonly Uint8Array[] },
+  /** The key under which fingerprints are compared: one that stays when another starts to seal. */
+  fingerprintKey: SealingKey = key,
 ): SealedMessage & { readonly fingerprint: Uint8Array } {
   const summary = encoder.encode(JSON.stringify(message.summary));
   const head = encoder.encode(JSON.stringify(message.head));
-  const fingerprint = createHmac('sha256', keyedHash(key, 'fingerprint', ''));
+  const fingerprint = createHmac('sha256', keyedHash(fingerprintKey, 'fingerprint', ''));
   for (const part of [summary, head, ...message.attachments])
     fingerprint.update(`${part.byteLength}:`).update(part);
   return {
@@ -99,7 +106,9 @@ export async function* openAttachment(
   const end = range.offset + range.sizeBytes;
   for (let at = range.offset; at < end; ) {
     const index = Math.floor(at / PIECE_BYTES);
-    const piece = unseal(keys, piecePlace(identity, 'attachments', index), readPiece(index));
+    const sealed = readPiece(index);
+    const piece = unseal(keys, piecePlace(identity, 'attachments', index), sealed);
+    releaseBytes(sealed);
     const from = at - index * PIECE_BYTES;
     const part = piece.subarray(from, Math.min(piece.byteLength, from + (end - at)));
     if (part.byteLength === 0) throw new Error('attachment is shorter than recorded');

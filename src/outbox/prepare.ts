@@ -8,7 +8,7 @@ import type { Envelope } from '../smtp/types.ts';
 
 import type { LedgerItem } from './ledger/message-row.ts';
 import type { MessageTable } from './ledger/message-table.ts';
-import { openAttachment, openHead, openSummary, recipientsOf } from './message-content.ts';
+import { type MessageSummary, openAttachment, openHead, recipientsOf } from './message-content.ts';
 
 /** Up to this size a message is composed ahead and held whole; above it, it is composed while it is sent. */
 const WHOLE_BYTES = 256 * 1024;
@@ -29,11 +29,11 @@ export interface PreparedMessage {
 export async function prepareMessage(
   messages: MessageTable,
   item: LedgerItem,
+  summary: MessageSummary,
   account: { accountId: string; keys: readonly SealingKey[] },
 ): Promise<PreparedMessage> {
   const { keys, accountId } = account;
   const identity = { accountId, id: item.id };
-  const summary = openSummary(keys, identity, item.summary);
   const head = openHead(
     keys,
     identity,

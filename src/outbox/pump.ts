@@ -1,131 +1,169 @@
 /**
- * The pump: one loop per object. It is kicked by `accept` and by the alarm, runs outside `alarm()`, and ends
- * when nothing is due or nothing may be sent. It decides no delivery itself: it chooses a relay, opens a
- * session, and lends `deliverOver` its desk.
+ * The pump: it is kicked by `accept` and by the alarm, and runs outside `alarm()`. It opens sessions as the
+ * backlog grows, and lends each of them a desk to work at (`deliver.ts`); which relay a message goes to is the
+ * dispatcher's matter (`dispatcher.ts`). It rests when no session is open and nothing may be sent.
  */
-import { chooseRelay, type RelayClosure } from '../delivery/choose-relay.ts';
-import {
-  type AttemptContext,
-  applyDoubt,
-  applyExpiry,
-  applyFaultBeforeDot,
-  applyRelayClosed,
-} from '../delivery/outcome.ts';
-import { openRecipients } from '../delivery/progress.ts';
-import { backoffMs } from '../delivery/retry-schedule.ts';
+import { applyExpiry } from '../delivery/ending.ts';
 import type { Settings } from '../env.ts';
-import { logError, logEvent } from '../log.ts';
+import { logError } from '../log.ts';
+import type { GateApi } from '../relay-gate/client.ts';
 import { openRelaySession } from '../smtp/connection.ts';
-import { type Reply, SmtpFault, type SmtpSession } from '../smtp/types.ts';
-import { type Decision, type Desk, deliverOver, faultReason } from './deliver.ts';
+import { SmtpFault, type SmtpSession } from '../smtp/types.ts';
+import type { Bookkeeper } from './bookkeeper.ts';
+import type { RelayUse } from './client.ts';
+import { type Desk, deliverOver, faultReason } from './deliver.ts';
+import { Dispatcher } from './dispatcher.ts';
+import { GateKeeper } from './gate-keeper.ts';
 import type { Ledger } from './ledger/ledger.ts';
-import type { LedgerItem } from './ledger/message-row.ts';
-import { openReplies, sealReplies } from './message-content.ts';
-import { type PreparedMessage, prepareMessage } from './prepare.ts';
-import type { SendingRelay, SendingState, SendingStateReader } from './sending-state.ts';
+import type { RelayPool } from './relay-pool.ts';
+import type { SendingRelay, SendingStateReader } from './sending-state.ts';
 
-/** A relay that is down is looked at again at least this often. */
-const RELAY_CLOSED_MAX_MS = 15 * 60 * 1000;
-/** How many commits may pass before the low-water mark is saved: what a restart walks through again. */
-const COMMITS_PER_LOW_WATER = 500;
+/** The platform lets so many connections be opened at once, and queues the next. */
+const OPENING_LIMIT = 6;
 const EXPIRE_AT_ONCE = 100;
+const FRUITLESS_MS = 1000;
+/** Sessions of a lease are given to others after 15 s. */
+const RENEW_LEASE_MS = 8_000;
+const EXPIRY_CHECK_MS = 60_000;
 
 export interface PumpContext {
   readonly accountId: string;
+  /** This outbox, as the gates of shared relays know it. */
+  readonly holder: string;
+  readonly gateOf: (relayId: string) => GateApi;
   readonly ledger: Ledger;
+  readonly books: Bookkeeper;
   readonly state: SendingStateReader;
   readonly settings: Settings;
-  /** Resolves once everything written so far is durable. */
-  readonly sync: () => Promise<void>;
+  /** Called when the pump comes to rest. */
+  readonly onRest: () => void;
+  /** A relay became unusable: told once for each time. */
+  readonly onRelayFault: (relay: SendingRelay, reason: string, code: number | undefined) => void;
 }
 
 export class Pump {
   private readonly context: PumpContext;
-  private readonly closures = new Map<string, RelayClosure>();
-  private running: Promise<void> | undefined;
-  private kicked = false;
-  private wake: (() => void) | undefined;
-  private commits = 0;
+  private readonly gates: GateKeeper;
+  private readonly dispatcher: Dispatcher;
+  private readonly sessions = new Set<Promise<void>>();
+  /** Wake the sessions that wait for work. */
+  private readonly sleepers = new Set<() => void>();
+  private isPassing = false;
+  private isKicked = false;
+  private expiryCheckAtMs = 0;
 
   constructor(context: PumpContext) {
     this.context = context;
+    this.gates = new GateKeeper(context);
+    this.dispatcher = new Dispatcher(context, this.gates, (pool) => this.startSession(pool));
   }
 
   get isRunning(): boolean {
-    return this.running !== undefined;
+    return this.isPassing || this.sessions.size > 0;
   }
 
-  /** There may be work. Returns at once; the promise is for those who want to know when the pump rests. */
-  kick(): Promise<void> {
-    this.kicked = true;
-    this.wake?.();
-    this.running ??= this.run().finally(() => {
-      this.running = undefined;
-    });
-    return this.running;
+  /** There may be work. Returns at once. */
+  kick(): void {
+    this.isKicked = true;
+    for (const wake of this.sleepers) wake();
+    if (!this.isPassing) void this.pass();
   }
 
   /** Relays or the account changed: forget what was read, and give every relay a fresh chance. */
   refresh(): void {
     this.context.state.forget();
-    this.closures.clear();
+    this.dispatcher.resetPools();
   }
 
-  /** When the first closed relay opens again. */
+  /** When the first relay that is closed or paused may be used again. */
   get relayOpensAt(): number | undefined {
-    const times = [...this.closures.values()]
-      .map((closure) => closure.untilMs)
-      .filter((at) => at > Date.now());
-    return times.length > 0 ? Math.min(...times) : undefined;
+    return this.dispatcher.opensAt(Date.now());
   }
 
-  private async run(): Promise<void> {
+  useOf(relayId: string): RelayUse {
+    return this.dispatcher.useOf(relayId);
+  }
+
+  private async pass(): Promise<void> {
+    this.isPassing = true;
     try {
-      while (this.kicked) {
-        this.kicked = false;
-        await this.drain();
+      while (this.isKicked) {
+        this.isKicked = false;
+        await this.expireOverdue();
+        await this.openSession();
       }
     } catch (error) {
       logError('pump_failed', error, { account_id: this.context.accountId });
-      this.context.ledger.queue.forgetHand();
+      // With sessions open, their work is in hand; forgetting it would be taking it twice.
+      if (this.sessions.size === 0) this.context.ledger.queue.forgetHand();
     }
-    this.context.ledger.queue.saveLowWater();
+    this.isPassing = false;
+    this.restIfDone();
   }
 
-  /** Sessions one after the other, until nothing is due or nothing may be sent. */
-  private async drain(): Promise<void> {
-    const { ledger, state } = this.context;
-    await this.expireOverdue();
-    while (ledger.queue.hasWork(Date.now())) {
-      const sending = await state.read();
-      if (!sending.active) return;
-      const decision = chooseRelay(sending.relays, this.closures, Date.now());
-      if (decision.kind !== 'relay') return;
-      const before = this.commits;
-      await this.sendThrough(decision.relay);
-      // A session that changed nothing would be opened again at once, and again.
-      if (this.commits === before) return;
-    }
+  /** Opens a session where work waits that the open ones do not keep up with. */
+  private async openSession(): Promise<void> {
+    const { ledger } = this.context;
+    if (!this.hasWork) return;
+    const pools = await this.dispatcher.readyPools();
+    const parked = pools.find((pool) => pool.hasParked && pool.idle === 0);
+    if (parked) this.startSession(parked);
+    if (!ledger.queue.hasWork(Date.now())) return;
+    // The first relay in order takes what comes; others get theirs when a message turns out to be for them.
+    const [first] = pools;
+    const isAnyIdle = pools.some((pool) => pool.idle > 0);
+    if (first && !isAnyIdle) this.startSession(first);
   }
 
-  private async sendThrough(relay: SendingRelay): Promise<void> {
-    const first = await this.nextPrepared(relay);
-    if (!first) return;
-    const session = await this.open(relay).catch((error: unknown) => {
-      if (error instanceof SmtpFault) return error;
-      logError('relay_session_failed', error, { account_id: this.context.accountId, relay_id: relay.id });
-      return new SmtpFault('connect', 'broken', 'the session could not be opened');
-    });
-    if (session instanceof SmtpFault) {
-      const cause = { reason: faultReason(session), reply: session.reply };
-      const untilMs = this.closeRelay(relay, cause);
-      const { item } = first;
-      const step = applyRelayClosed(item.progress, { ...cause, untilMs }, this.contextOf(item, relay.id));
-      await this.commit([{ item, step, ...(item.dot ? { dot: item.dot } : {}) }]);
-      return;
+  /** True while there is something that could be sent now, if a relay is there to take it. */
+  get hasWork(): boolean {
+    return this.context.ledger.queue.hasWork(Date.now()) || this.dispatcher.hasParked;
+  }
+
+  private startSession(pool: RelayPool): void {
+    const { ledger, settings } = this.context;
+    if (pool.sessions >= pool.wantedSessions(ledger.backlog, settings.SESSIONS_PER_RELAY)) return;
+    if (this.dispatcher.openingSessions >= OPENING_LIMIT || !pool.isOpen(Date.now())) return;
+    pool.sessions++;
+    pool.opening++;
+    const session = this.runSession(pool)
+      .catch((error: unknown) => logError('session_failed', error, { account_id: this.context.accountId }))
+      .finally(() => {
+        pool.sessions--;
+        this.sessions.delete(session);
+        this.kick();
+      });
+    this.sessions.add(session);
+  }
+
+  private async runSession(pool: RelayPool): Promise<void> {
+    const { relay } = pool;
+    let session: SmtpSession | undefined;
+    try {
+      if (await this.gates.mayOpen(pool)) session = await this.open(relay);
+    } catch (error) {
+      if (!(error instanceof SmtpFault)) {
+        logError('relay_session_failed', error, { account_id: this.context.accountId, relay_id: relay.id });
+      }
+      const fault = error instanceof SmtpFault ? error : undefined;
+      await this.dispatcher.closeUnreachable(pool, {
+        reason: fault ? faultReason(fault) : 'session_failed',
+        reply: fault?.reply,
+      });
+    } finally {
+      pool.opening--;
     }
-    this.closures.delete(relay.id);
-    await deliverOver(session, this.deskFor(relay), first);
+    if (!session) return;
+    await this.gates.reportOpened(pool);
+    const { books } = this.context;
+    const before = { commits: books.commits, atMs: Date.now() };
+    const renewal = pool.isGated && setInterval(() => void this.gates.renew(pool), RENEW_LEASE_MS);
+    await deliverOver(session, this.deskFor(pool)).finally(() => renewal && clearInterval(renewal));
+    await this.gates.leave(pool);
+    // A session that ended at once and changed nothing would be opened again, and again.
+    if (books.commits === before.commits && Date.now() - before.atMs < FRUITLESS_MS) {
+      pool.pauseUntil(Date.now() + FRUITLESS_MS);
+    }
   }
 
   private open(relay: SendingRelay): Promise<SmtpSession> {
@@ -145,151 +183,74 @@ export class Pump {
     });
   }
 
-  private deskFor(relay: SendingRelay): Desk {
-    const { ledger, settings } = this.context;
+  private deskFor(pool: RelayPool): Desk {
+    const { ledger, settings, books } = this.context;
+    const { dispatcher } = this;
+    const { relay } = pool;
     const openedAtMs = Date.now();
+    let taken = 0;
     return {
       relayId: relay.id,
-      next: () => this.nextPrepared(relay),
-      waitForWork: (session) => this.waitForWork(session),
-      maySend: () => this.maySend(relay),
-      commit: (decisions) => this.commit(decisions),
-      release: (item) => ledger.queue.release(item),
-      closeRelay: (cause) => this.closeRelay(relay, cause),
-      contextOf: (item) => this.contextOf(item, relay.id),
-      isTooOld: () => Date.now() - openedAtMs > settings.SESSION_MAX_AGE_MS,
-    };
-  }
-
-  /** Takes the next message and composes it. What cannot be composed is put off, and the next one is tried. */
-  private async nextPrepared(relay: SendingRelay): Promise<PreparedMessage | undefined> {
-    const { ledger, accountId } = this.context;
-    for (;;) {
-      const sending = await this.readState();
-      if (!sending?.active) return undefined;
-      const item = ledger.queue.take(Date.now());
-      if (!item) return undefined;
-      const context = this.contextOf(item, item.dot?.relayId ?? relay.id);
-      if (item.dot?.pending) {
-        // Found at its dot after a restart: the verdict is lost.
-        const step = applyDoubt(item.progress, item.dot.recipients, 'retry', context);
-        await this.commit([{ item, step, dot: { ...item.dot, pending: false } }]);
-        continue;
-      }
-      const open = openRecipients(item.progress);
-      if (open.length === 0) {
-        await this.commit([{ item, step: { progress: item.progress, replyTexts: new Map() } }]);
-        continue;
-      }
-      try {
-        return await prepareMessage(ledger.messages, item, { accountId, keys: sending.keys });
-      } catch (error) {
-        logError('message_unreadable', error, { account_id: accountId, message_id: item.id });
-        const step = applyFaultBeforeDot(item.progress, open, 'content_unreadable', context);
-        await this.commit([{ item, step, ...(item.dot ? { dot: item.dot } : {}) }]);
-      }
-    }
-  }
-
-  private async commit(decisions: readonly Decision[]): Promise<readonly LedgerItem[]> {
-    if (decisions.length === 0) return [];
-    const { ledger, sync } = this.context;
-    const written = ledger.commit(
-      decisions.map(({ item, step, dot }) => ({
-        item,
-        progress: step.progress,
-        replies: this.sealedReplies(item, step.replyTexts),
-        dot,
-      })),
-    );
-    this.commits++;
-    if (this.commits % COMMITS_PER_LOW_WATER === 0) ledger.queue.saveLowWater();
-    await sync();
-    return written;
-  }
-
-  /** Servers quote addresses in their replies, so the texts are sealed like the message itself. */
-  private sealedReplies(item: LedgerItem, texts: ReadonlyMap<number, string>): Uint8Array | undefined {
-    const { accountId, state } = this.context;
-    const key = state.keys.at(-1);
-    if (texts.size === 0 || !key) return item.replies;
-    const identity = { accountId, id: item.id };
-    return sealReplies(
-      key,
-      identity,
-      new Map([...openReplies(state.keys, identity, item.replies), ...texts]),
-    );
-  }
-
-  private async maySend(relay: SendingRelay): Promise<boolean> {
-    const sending = await this.readState();
-    return (
-      sending?.active === true &&
-      sending.relays.some((known) => known.id === relay.id && known.version === relay.version)
-    );
-  }
-
-  private async readState(): Promise<SendingState | undefined> {
-    try {
-      return await this.context.state.read();
-    } catch (error) {
-      logError('sending_state_unavailable', error, { account_id: this.context.accountId });
-      return undefined;
-    }
-  }
-
-  private closeRelay(relay: SendingRelay, cause: { reason: string; reply?: Reply | undefined }): number {
-    const { accountId, settings } = this.context;
-    const failures = (this.closures.get(relay.id)?.failures ?? 0) + 1;
-    const maxMs = Math.min(settings.RETRY_MAX_MS, RELAY_CLOSED_MAX_MS);
-    const untilMs =
-      Date.now() + backoffMs(failures, Math.random(), { firstMs: settings.RETRY_FIRST_MS, maxMs });
-    this.closures.set(relay.id, { version: relay.version, failures, untilMs });
-    logEvent('relay_closed', {
-      account_id: accountId,
-      relay_id: relay.id,
-      code: cause.reason,
-      status: cause.reply?.code,
-    });
-    return untilMs;
-  }
-
-  private contextOf(item: LedgerItem, relayId: string): AttemptContext {
-    const { RETRY_FIRST_MS, RETRY_MAX_MS, RETRY_FOR_MS } = this.context.settings;
-    return {
-      relayId,
-      acceptedAtMs: item.acceptedAtMs,
-      nowMs: Date.now(),
-      random: Math.random(),
-      retry: { firstMs: RETRY_FIRST_MS, maxMs: RETRY_MAX_MS, forMs: RETRY_FOR_MS },
+      next: async () => {
+        const message = await dispatcher.next(pool);
+        if (!message) return undefined;
+        taken++;
+        // As long as more waits than the open sessions have in hand, another one helps.
+        if (ledger.queue.hasWork(Date.now())) this.startSession(pool);
+        return message;
+      },
+      waitForWork: (session) => this.waitForWork(session, pool),
+      maySend: () => dispatcher.maySend(relay),
+      commit: async (decisions) => {
+        const written = await books.commit(decisions);
+        dispatcher.forgetFinished(written);
+        return written;
+      },
+      release: (item) => dispatcher.release(item),
+      closeRelay: (item, cause) => dispatcher.closeForFault(pool, item, cause),
+      contextOf: (item) => dispatcher.contextOf(pool, item),
+      policyOf: (item) => dispatcher.policyOf(item),
+      countDelivered: () => pool.countDelivered(Date.now()),
+      isTooOld: () =>
+        Date.now() - openedAtMs > settings.SESSION_MAX_AGE_MS ||
+        taken >= (relay.limits.perSession ?? Number.POSITIVE_INFINITY),
     };
   }
 
   /** Mail that no relay takes, or that waits for a suspended account, must come to an end too. */
   private async expireOverdue(): Promise<void> {
-    const { ledger, settings } = this.context;
+    const { ledger, settings, books } = this.context;
     const nowMs = Date.now();
+    if (nowMs < this.expiryCheckAtMs) return;
+    this.expiryCheckAtMs = nowMs + Math.min(EXPIRY_CHECK_MS, settings.WATCHDOG_MS);
     // A last attempt is planned for the moment of expiry; whatever is later than that had its chance.
     const items = ledger.findOverdue(nowMs - settings.RETRY_FOR_MS - settings.RETRY_MAX_MS, EXPIRE_AT_ONCE);
-    await this.commit(items.map((item) => ({ item, step: applyExpiry(item.progress, nowMs) })));
+    await books.commit(
+      items.map((item) => ({
+        item,
+        step: applyExpiry(item.progress, nowMs),
+        ...(item.dot ? { dot: item.dot } : {}),
+      })),
+    );
   }
 
   /** Until the next kick, the end of the session, or the end of its idle time. */
-  private async waitForWork(session: SmtpSession): Promise<void> {
-    if (this.kicked) {
-      this.kicked = false;
-      return;
-    }
-    let timer: ReturnType<typeof setTimeout> | undefined;
-    await Promise.race([
-      session.ended,
-      new Promise<void>((resolve) => {
-        this.wake = resolve;
-        timer = setTimeout(resolve, this.context.settings.SESSION_IDLE_MS);
-      }),
-    ]);
+  private async waitForWork(session: SmtpSession, pool: RelayPool): Promise<void> {
+    const { promise, resolve } = Promise.withResolvers<void>();
+    const pausedMs = pool.opensAtMs - Date.now();
+    const idleMs = this.context.settings.SESSION_IDLE_MS;
+    const timer = setTimeout(resolve, pausedMs > 0 ? Math.min(pausedMs, idleMs) : idleMs);
+    this.sleepers.add(resolve);
+    pool.idle++;
+    await Promise.race([session.ended, promise]);
+    pool.idle--;
+    this.sleepers.delete(resolve);
     clearTimeout(timer);
-    this.wake = undefined;
-    this.kicked = false;
+  }
+
+  private restIfDone(): void {
+    if (this.isRunning) return;
+    this.context.ledger.queue.saveLowWater();
+    this.context.onRest();
   }
 }

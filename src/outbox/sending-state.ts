@@ -4,12 +4,12 @@
  */
 import { unwrapDataKey } from '../crypto/data-key.ts';
 import { type SealingKey, unseal } from '../crypto/seal.ts';
-import { parseRelayUrl } from '../delivery/relay-url.ts';
 import { type Env, settingsOf } from '../env.ts';
 import { checkRelayHost } from '../smtp/relay-host.ts';
+import { parseRelayUrl } from '../smtp/relay-url.ts';
 import type { Credentials, RelayAddress } from '../smtp/types.ts';
-import { scopeOfOutbox } from '../store/db.ts';
-import { findSendingState, type RelayRecord } from '../store/sending-state.ts';
+import { type AccountScope, scopeOfOutbox } from '../store/db.ts';
+import { findSendingState, type RelayLimits, type RelayRecord } from '../store/sending-state.ts';
 
 export const DEFAULT_RELAY_ID = 'default';
 
@@ -18,10 +18,15 @@ export interface SendingRelay {
   readonly version: number;
   readonly address: RelayAddress;
   readonly credentials?: Credentials;
+  readonly priority: number;
+  readonly weight: number;
+  readonly fromDomains: readonly string[];
+  readonly limits: RelayLimits;
 }
 
 export interface SendingState {
   readonly active: boolean;
+  readonly inDoubtPolicy: 'retry' | 'hold';
   readonly keys: readonly SealingKey[];
   readonly relays: readonly SendingRelay[];
 }
@@ -37,18 +42,24 @@ export class SendingStateReader {
     this.accountId = accountId;
   }
 
+  /** The rows of the object's own account. */
+  get scope(): AccountScope {
+    return scopeOfOutbox(this.env.DB, this.accountId);
+  }
+
   /** Throws where D1 does. */
   async read(): Promise<SendingState> {
     const settings = settingsOf(this.env);
     const nowMs = Date.now();
     if (this.known && nowMs - this.known.readAtMs < settings.SENDING_STATE_TTL_MS) return this.known.state;
-    const found = await findSendingState(scopeOfOutbox(this.env.DB, this.accountId));
+    const found = await findSendingState(this.scope);
     const keys = (found?.dataKeys ?? []).map((key) =>
       unwrapDataKey(settings.MASTER_KEYS, this.accountId, key),
     );
     const own = (found?.relays ?? []).flatMap((record) => this.relayOf(record, keys));
     const state = {
       active: found?.accountStatus === 'active',
+      inDoubtPolicy: found?.inDoubtPolicy ?? 'retry',
       keys,
       relays: found && found.relays.length > 0 ? own : this.defaultRelay(),
     };
@@ -75,6 +86,10 @@ export class SendingStateReader {
       id: record.id,
       version: record.version,
       address: { host: host.host, port: record.port, tls: record.tls },
+      priority: record.priority,
+      weight: record.weight,
+      fromDomains: record.fromDomains,
+      limits: record.limits,
     };
     if (record.username === undefined || !record.sealedSecret) return [relay];
     const place = { accountId: this.accountId, table: 'relays', column: 'sealed_secret', rowId: record.id };
@@ -87,6 +102,9 @@ export class SendingStateReader {
     const parsed = RELAY_URL === undefined ? undefined : parseRelayUrl(RELAY_URL);
     if (!parsed || (parsed.tls === 'none' && !ALLOW_PLAINTEXT_RELAYS)) return [];
     const { credentials, ...address } = parsed;
-    return [{ id: DEFAULT_RELAY_ID, version: 0, address, ...(credentials ? { credentials } : {}) }];
+    const routing = { priority: 0, weight: 1, fromDomains: [], limits: {} };
+    return [
+      { id: DEFAULT_RELAY_ID, version: 0, address, ...routing, ...(credentials ? { credentials } : {}) },
+    ];
   }
 }

@@ -1,5 +1,6 @@
 /** An exact limit per API key, in the memory of the object that accepts for it. */
 import type { RateState } from './client.ts';
+import { shareOf } from './shards.ts';
 
 interface Bucket {
   tokens: number;
@@ -8,27 +9,32 @@ interface Bucket {
 
 /** Keys that have been quiet for longer than it takes to fill up need no bucket. */
 const MAX_BUCKETS = 1000;
+/** A batch request. */
+const MAX_TAKEN = 100;
 
 export class TokenBuckets {
   private readonly buckets = new Map<string, Bucket>();
   private readonly perSecond: number;
-  private readonly capacity: number;
 
-  /** Holds at most what a batch request needs, or one second's worth. */
   constructor(perSecond: number) {
     this.perSecond = perSecond;
-    this.capacity = Math.max(perSecond, 100);
   }
 
-  /** Takes `count` tokens if there are as many; says how long to wait otherwise. */
+  /**
+   * Takes `count` tokens if there are as many; says how long to wait otherwise. A bucket holds at most what a
+   * batch request needs, or one second's worth; of several shards each has an equal part of the limit.
+   */
   take(
     key: string,
     count: number,
     nowMs: number,
+    shards = 1,
   ): { ok: boolean; rate: RateState; retryAfterSeconds: number } {
-    const bucket = this.buckets.get(key) ?? { tokens: this.capacity, atMs: nowMs };
+    const perSecond = shareOf(this.perSecond, shards);
+    const capacity = Math.max(perSecond, MAX_TAKEN);
+    const bucket = this.buckets.get(key) ?? { tokens: capacity, atMs: nowMs };
     const elapsedMs = Math.max(0, nowMs - bucket.atMs);
-    bucket.tokens = Math.min(this.capacity, bucket.tokens + (elapsedMs * this.perSecond) / 1000);
+    bucket.tokens = Math.min(capacity, bucket.tokens + (elapsedMs * perSecond) / 1000);
     bucket.atMs = nowMs;
     const ok = bucket.tokens >= count;
     if (ok) bucket.tokens -= count;
@@ -38,16 +44,12 @@ export class TokenBuckets {
     const missing = Math.max(0, count - bucket.tokens);
     return {
       ok,
-      rate: this.stateOf(bucket),
-      retryAfterSeconds: Math.max(1, Math.ceil(missing / this.perSecond)),
-    };
-  }
-
-  private stateOf(bucket: Bucket): RateState {
-    return {
-      limit: this.capacity,
-      remaining: Math.floor(bucket.tokens),
-      resetSeconds: Math.ceil((this.capacity - bucket.tokens) / this.perSecond),
+      rate: {
+        limit: capacity,
+        remaining: Math.floor(bucket.tokens),
+        resetSeconds: Math.ceil((capacity - bucket.tokens) / perSecond),
+      },
+      retryAfterSeconds: Math.max(1, Math.ceil(missing / perSecond)),
     };
   }
 }

@@ -2,6 +2,7 @@
 import { unwrapDataKey } from '../crypto/data-key.ts';
 import type { SealingKey } from '../crypto/seal.ts';
 import { type Env, settingsOf } from '../env.ts';
+import { parseRelayUrl } from '../smtp/relay-url.ts';
 import type { AccountScope } from '../store/db.ts';
 import { findDomainsByNames } from '../store/domains.ts';
 import type { AccountStatus } from '../store/schema/accounts.ts';
@@ -14,8 +15,10 @@ const TTL_MS = 10_000;
 
 export interface AccountState {
   readonly status: AccountStatus;
+  readonly shards: number;
   /** Lowest number first: the last one seals. */
   readonly dataKeys: readonly SealingKey[];
+  readonly relayIds: readonly string[];
   /** True where the account has a relay, or the deployment has a default one. */
   readonly hasRelay: boolean;
 }
@@ -38,10 +41,24 @@ export function findAccountState(env: Env, scope: AccountScope): Promise<Account
     const { MASTER_KEYS, RELAY_URL } = settingsOf(env);
     return {
       status: state.accountStatus,
+      shards: state.shards,
       dataKeys: state.dataKeys.map((wrapped) => unwrapDataKey(MASTER_KEYS, scope.accountId, wrapped)),
-      hasRelay: state.relays.length > 0 || RELAY_URL !== undefined,
+      relayIds: state.relays.map((relay) => relay.id),
+      hasRelay:
+        state.relays.length > 0 || (RELAY_URL !== undefined && parseRelayUrl(RELAY_URL) !== undefined),
     };
   });
+}
+
+/**
+ * How many shards the account has, at least `atLeast` where it has as many: what is remembered here may be
+ * from before the number was raised, so it is read once more before a message is said to be missing.
+ */
+export async function countShards(env: Env, scope: AccountScope, atLeast: number): Promise<number> {
+  const known = await findAccountState(env, scope);
+  if (known && known.shards >= atLeast) return known.shards;
+  states.forget((_state, key) => key === scope.accountId);
+  return (await findAccountState(env, scope))?.shards ?? 0;
 }
 
 /** The account's domain of this name (lower-case A-labels), verified or not. */

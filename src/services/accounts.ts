@@ -4,7 +4,13 @@ import { newDataKey, wrapDataKey } from '../crypto/data-key.ts';
 import { type Env, settingsOf } from '../env.ts';
 import { AppError } from '../errors.ts';
 import { newId } from '../ids.ts';
-import { type AccountRecord, findAccount, insertAccount, setAccountStatus } from '../store/accounts.ts';
+import {
+  type AccountRecord,
+  findAccount,
+  insertAccount,
+  raiseShards,
+  setAccountStatus,
+} from '../store/accounts.ts';
 import type { Page, PageOf } from '../store/page.ts';
 import type { AccountStatus } from '../store/schema/accounts.ts';
 import * as system from '../store/system/list-accounts.ts';
@@ -43,7 +49,15 @@ export async function createAccount(
     },
   );
   return {
-    account: { id: scope.accountId, name: account.name, email, status: 'active', shards: 1, createdAt },
+    account: {
+      id: scope.accountId,
+      name: account.name,
+      email,
+      status: 'active',
+      shards: 1,
+      inDoubtPolicy: 'retry',
+      createdAt,
+    },
     apiKey: { id: apiKey.id, token },
   };
 }
@@ -78,4 +92,23 @@ export async function changeAccountStatus(
   // Only `closed` is final: an UPDATE that found it did nothing.
   if (account.status !== status) throw new AppError('conflict', { reason: 'A closed account stays closed.' });
   return account;
+}
+
+/** Other isolates use the new shards once what they remember of the account has expired, within seconds. */
+export async function changeShards(context: ServiceContext, shards: number): Promise<AccountRecord> {
+  const { scope, actor } = context;
+  const account = await raiseShards(scope, shards, {
+    actor: actorName(actor),
+    action: 'account.shards_raised',
+    target: scope.accountId,
+    details: { shards },
+  });
+  if (!account) throw new AppError('not_found', { what: 'Account' });
+  await refreshOutboxes(context, account.shards);
+  if (account.shards === shards) return account;
+  const reason =
+    account.shards > shards
+      ? 'The number of shards can only be raised.'
+      : 'A closed account is not changed any more.';
+  throw new AppError('conflict', { reason });
 }

@@ -26,6 +26,9 @@ export interface EmailInput {
   readonly headers?: Readonly<Record<string, string>> | undefined;
   readonly tags?: readonly { readonly name: string; readonly value: string }[] | undefined;
   readonly attachments?: readonly AttachmentInput[] | undefined;
+  /** The id of a relay; whether the account has it is for `checkNamedRelays`. */
+  readonly relay?: string | undefined;
+  readonly in_doubt_policy?: 'retry' | 'hold' | undefined;
 }
 
 export interface AttachmentInput {
@@ -68,6 +71,8 @@ export function readEmail(input: EmailInput, prefix = ''): EmailDraft {
       replyTo: mailboxes(input.reply_to, `${prefix}reply_to`),
       subject: input.subject,
       tags: readTags(input.tags ?? [], prefix),
+      ...(input.relay === undefined ? {} : { relayId: input.relay }),
+      ...(input.in_doubt_policy === undefined ? {} : { inDoubtPolicy: input.in_doubt_policy }),
     },
     head: {
       ...body('text', input.text, prefix),

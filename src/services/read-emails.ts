@@ -1,17 +1,18 @@
 /** What became of mail: lists, and one message with its recipients and its timeline. */
 import { AppError } from '../errors.ts';
-import { parseMessageId } from '../ids.ts';
+import { MAX_SHARDS, parseMessageId } from '../ids.ts';
 import {
   type LedgerMessage,
   type MessageHead,
   type MessageSummary,
+  mergePages,
   openHead,
   openReplies,
   openSummary,
   outboxOf,
   recipientsOf,
 } from '../outbox/client.ts';
-import { findAccountState } from './account-state.ts';
+import { countShards, findAccountState } from './account-state.ts';
 import type { Page, PageOf } from './listing.ts';
 import type { ServiceContext } from './service-context.ts';
 
@@ -32,11 +33,21 @@ export async function listEmails(context: ServiceContext, page: PageOf): Promise
   const { env, scope } = context;
   const keys = await keysOf(context);
   const { limit, after, before } = page;
-  const found = await outboxOf(env, scope.accountId).listMessages({
+  const request = {
     limit,
     ...(after === undefined ? {} : { after }),
     ...(before === undefined ? {} : { before }),
-  });
+  };
+  // A cursor of a shard that is not known here yet is from a list that was longer.
+  const shards = await countShards(env, scope, shardCountOf(after ?? before));
+  const found = mergePages(
+    await Promise.all(
+      Array.from({ length: shards }, (_, shard) =>
+        outboxOf(env, scope.accountId, shard).listMessages(request),
+      ),
+    ),
+    request,
+  );
   const rows = found.messages.map((message) => ({
     message,
     summary: openSummary(keys, { accountId: scope.accountId, id: message.id }, message.summary),
@@ -47,9 +58,12 @@ export async function listEmails(context: ServiceContext, page: PageOf): Promise
 /** Throws not-found alike for an id of another account, an unknown one, and one that never was an id. */
 export async function getEmail(context: ServiceContext, id: string): Promise<EmailDetail> {
   const { env, scope } = context;
+  const needed = shardCountOf(id);
   // An id of a shard that the account does not have is not found without asking.
-  if (parseMessageId(id)?.shard !== 0) throw new AppError('not_found', { what: 'Email' });
-  const outbox = outboxOf(env, scope.accountId);
+  if (needed === 0 || (await countShards(env, scope, needed)) < needed) {
+    throw new AppError('not_found', { what: 'Email' });
+  }
+  const outbox = outboxOf(env, scope.accountId, needed - 1);
   const message = await outbox.findMessage(id);
   if (!message) throw new AppError('not_found', { what: 'Email' });
   const [keys, head] = await Promise.all([keysOf(context), outbox.findHead(id)]);
@@ -62,6 +76,12 @@ export async function getEmail(context: ServiceContext, id: string): Promise<Ema
     replies: openReplies(keys, identity, message.replies),
     head: head && openHead(keys, identity, head),
   };
+}
+
+/** How many shards the account must have for the message to be its own; 0 for what is no message id. */
+function shardCountOf(id: string | undefined): number {
+  const shard = id === undefined ? undefined : parseMessageId(id)?.shard;
+  return shard === undefined || shard >= MAX_SHARDS ? 0 : shard + 1;
 }
 
 async function keysOf({ env, scope }: ServiceContext) {

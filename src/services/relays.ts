@@ -4,11 +4,13 @@ import { type SealedPlace, seal } from '../crypto/seal.ts';
 import { settingsOf } from '../env.ts';
 import { AppError } from '../errors.ts';
 import { newId } from '../ids.ts';
+import { canonicalDomain } from '../mime/domain.ts';
 import { checkRelayHost, defaultTlsFor, refusedPortReason } from '../smtp/relay-host.ts';
 import type { AuthMethod, TlsMode } from '../smtp/types.ts';
 import type { Page, PageOf } from '../store/page.ts';
 import * as store from '../store/relays.ts';
 import { findSendingState } from '../store/sending-state.ts';
+import { findAccountState } from './account-state.ts';
 import { refreshOutboxes } from './refresh-outboxes.ts';
 import { actorName, type ServiceContext } from './service-context.ts';
 
@@ -20,7 +22,25 @@ export interface RelayInput {
   readonly username?: string | null | undefined;
   readonly password?: string | null | undefined;
   readonly auth?: AuthMethod | undefined;
+  readonly priority?: number | undefined;
+  readonly weight?: number | undefined;
+  readonly fromDomains?: readonly string[] | undefined;
+  /** Absent limits stay as they are; null removes one, or all of them. */
+  readonly limits?:
+    | { readonly [K in keyof store.StoredLimits]?: number | null | undefined }
+    | null
+    | undefined;
 }
+
+const DEFAULT_PRIORITY = 10;
+const DEFAULT_WEIGHT = 1;
+const NO_LIMITS: store.StoredLimits = {
+  sessions: null,
+  perSecond: null,
+  perMinute: null,
+  perDay: null,
+  perSession: null,
+};
 
 type RelayChange = { readonly [K in keyof RelayInput]?: RelayInput[K] | undefined };
 
@@ -39,6 +59,10 @@ export async function createRelay(context: ServiceContext, input: RelayInput): P
     auth: input.auth ?? 'auto',
     username: input.username ?? null,
     sealedSecret: typeof input.password === 'string' ? await sealSecret(context, id, input.password) : null,
+    priority: input.priority ?? DEFAULT_PRIORITY,
+    weight: input.weight ?? DEFAULT_WEIGHT,
+    fromDomains: canonicalDomains(input.fromDomains ?? []),
+    limits: nextLimits(NO_LIMITS, input.limits),
     version: 1,
     createdAt: nowMs,
     updatedAt: nowMs,
@@ -77,6 +101,10 @@ export async function updateRelay(
     auth: change.auth ?? known.auth,
     username: change.username === undefined ? known.username : change.username,
     sealedSecret: await nextSecret(context, known, change.password),
+    priority: change.priority ?? known.priority,
+    weight: change.weight ?? known.weight,
+    fromDomains: change.fromDomains ? canonicalDomains(change.fromDomains) : known.fromDomains,
+    limits: nextLimits(known.limits, change.limits),
     version: known.version + 1,
     updatedAt: Date.now(),
   };
@@ -106,6 +134,29 @@ export async function deleteRelay(context: ServiceContext, id: string): Promise<
   await refreshOutboxes(context);
 }
 
+/**
+ * Refuses a message that names a relay which the account does not have; one of another account is answered
+ * the same. `relayIds` are those of the messages of a request, in their order.
+ */
+export async function checkNamedRelays(
+  context: ServiceContext,
+  relayIds: readonly (string | undefined)[],
+  fieldOf: (index: number) => string,
+): Promise<void> {
+  const named = [...new Set(relayIds.filter((id) => id !== undefined))];
+  if (named.length === 0) return;
+  const { env, scope } = context;
+  // What is remembered may be older than the relay, so what is not in there is looked up.
+  const known = new Set((await findAccountState(env, scope))?.relayIds);
+  const unknown = named.filter((id) => !known.has(id));
+  const found = unknown.length === 0 ? [] : await store.findRelayIds(scope, unknown);
+  const missing = unknown.filter((id) => !found.includes(id));
+  const index = relayIds.findIndex((id) => id !== undefined && missing.includes(id));
+  if (index >= 0) {
+    throw new AppError('invalid_field', { field: fieldOf(index), reason: 'this account has no such relay' });
+  }
+}
+
 /** Where the secret of a relay is sealed for. */
 export function relaySecretPlace(accountId: string, relayId: string): SealedPlace {
   return { accountId, table: 'relays', column: 'sealed_secret', rowId: relayId };
@@ -127,6 +178,29 @@ function checkedAddress(context: ServiceContext, address: Address): Address {
     throw new AppError('field_refused', { field: 'tls', reason: 'this deployment insists on TLS' });
   }
   return { ...address, host: checked.host };
+}
+
+function canonicalDomains(names: readonly string[]): readonly string[] {
+  const domains = names.map((text, index) => {
+    const name = canonicalDomain(text);
+    const field = `from_domains[${index}]`;
+    if ('reason' in name) throw new AppError('invalid_field', { field, reason: name.reason });
+    return name.domain;
+  });
+  return [...new Set(domains)];
+}
+
+function nextLimits(known: store.StoredLimits, change: RelayInput['limits']): store.StoredLimits {
+  if (change === undefined) return known;
+  if (change === null) return NO_LIMITS;
+  const next = (name: keyof store.StoredLimits) => (change[name] === undefined ? known[name] : change[name]);
+  return {
+    sessions: next('sessions'),
+    perSecond: next('perSecond'),
+    perMinute: next('perMinute'),
+    perDay: next('perDay'),
+    perSession: next('perSession'),
+  };
 }
 
 function checkCredentials(relay: store.StoredRelay): void {

@@ -1,11 +1,11 @@
 /** Accepting mail: checked, sealed, and on the ledger before it is answered. */
 import { keyedHash } from '../crypto/seal.ts';
 import { AppError } from '../errors.ts';
-import { newMessageId } from '../ids.ts';
-import { type AcceptResult, outboxOf, type RateState, recipientsOf, sealMessage } from '../outbox/client.ts';
+import { type AcceptResult, type RateState, recipientsOf, sealMessage } from '../outbox/client.ts';
 import { type AccountState, findAccountState, findSendingDomain } from './account-state.ts';
 import type { EmailDraft } from './email-input.ts';
 import type { ServiceContext } from './service-context.ts';
+import { submitMessages } from './submit-messages.ts';
 
 export interface SendOptions {
   readonly idempotencyKey?: string | undefined;
@@ -42,37 +42,33 @@ export async function sendEmails(
   refuseInactive(account);
   const envelopeSenders = await Promise.all(drafts.map((draft) => envelopeSender(context, draft, options)));
 
-  const fingerprints: Uint8Array[] = [];
-  const messages = drafts.map((draft, index) => {
-    const id = newMessageId(0);
-    const summary = { ...draft.summary, envelopeFrom: envelopeSenders[index] ?? '' };
-    const sealed = sealMessage(key, { accountId: scope.accountId, id }, { ...draft, summary });
-    fingerprints.push(sealed.fingerprint);
-    return {
-      id,
-      recipientCount: recipientsOf(summary).length,
-      summary: sealed.summary,
-      head: sealed.head,
-      attachments: sealed.attachments,
-    };
-  });
+  const { accountId } = scope;
   // The oldest key hashes: it stays when a newer one starts to seal.
   const hashKey = account.dataKeys[0] ?? key;
-  const base64 = (bytes: Uint8Array) => Buffer.from(bytes).toString('base64');
-  const claim =
-    options.idempotencyKey === undefined
-      ? {}
-      : {
-          claim: {
-            keyHash: base64(keyedHash(hashKey, 'idempotency', options.idempotencyKey)),
-            fingerprint: base64(keyedHash(hashKey, 'fingerprints', Buffer.concat(fingerprints))),
-          },
-        };
-  const result = await outboxOf(env, scope.accountId).accept({
-    accountId: scope.accountId,
+  const hash = (purpose: string, value: Uint8Array | string) =>
+    Buffer.from(keyedHash(hashKey, purpose, value)).toString('base64');
+  const result = await submitMessages(env, {
+    accountId,
     keyId: actor.keyId,
-    messages,
-    ...claim,
+    shards: account.shards,
+    count: drafts.length,
+    ...(options.idempotencyKey !== undefined && { keyHash: hash('idempotency', options.idempotencyKey) }),
+    seal: (ids) => {
+      const fingerprints: Uint8Array[] = [];
+      const messages = drafts.map((draft, index) => {
+        const id = ids[index] ?? '';
+        const summary = { ...draft.summary, envelopeFrom: envelopeSenders[index] ?? '' };
+        const { fingerprint, ...sealed } = sealMessage(
+          key,
+          { accountId, id },
+          { ...draft, summary },
+          hashKey,
+        );
+        fingerprints.push(fingerprint);
+        return { id, recipientCount: recipientsOf(summary).length, ...sealed };
+      });
+      return { messages, fingerprint: hash('fingerprints', Buffer.concat(fingerprints)) };
+    },
   });
   return sentOf(result);
 }
@@ -87,6 +83,9 @@ function sentOf(result: AcceptResult): Sent {
     case 'idempotency_mismatch':
     case 'backlog_full':
       throw new RefusedByLedger(result.outcome, result.rate);
+    case 'fenced':
+      // Not an answer of `submitMessages`; a new attempt is what it would mean.
+      throw new AppError('idempotency_in_progress');
     case 'overloaded':
       throw new RefusedByLedger('overloaded', result.rate, 1);
   }

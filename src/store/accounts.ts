@@ -3,7 +3,7 @@ import type { NewApiKey } from '../crypto/api-key.ts';
 import type { WrappedDataKey } from '../crypto/data-key.ts';
 import { type AuditEntry, auditOfChange } from './audit-log.ts';
 import { type AccountScope, atomically } from './db.ts';
-import { type AccountStatus, accounts, dataKeys } from './schema/accounts.ts';
+import { type AccountStatus, accounts, dataKeys, type InDoubtPolicy } from './schema/accounts.ts';
 import { apiKeys } from './schema/api-keys.ts';
 
 export interface AccountRecord {
@@ -12,6 +12,7 @@ export interface AccountRecord {
   readonly email: string | null;
   readonly status: AccountStatus;
   readonly shards: number;
+  readonly inDoubtPolicy: InDoubtPolicy;
   readonly createdAt: number;
 }
 
@@ -21,6 +22,7 @@ export const accountColumns = {
   email: accounts.email,
   status: accounts.status,
   shards: accounts.shards,
+  inDoubtPolicy: accounts.inDoubtPolicy,
   createdAt: accounts.createdAt,
 };
 
@@ -94,6 +96,47 @@ export async function setAccountStatus(
       .update(accounts)
       .set({ status, updatedAt: Date.now() })
       .where(sql`${accounts.accountId} = ${accountId} AND ${accounts.status} NOT IN ('closed', ${status})`),
+    auditOfChange(scope, audit),
+    db.select(accountColumns).from(accounts).where(eq(accounts.accountId, accountId)),
+  ] as const);
+  return rows[0];
+}
+
+/**
+ * The account after the change; undefined where it does not exist. The number only rises: messages lie in the
+ * shard that is in their id. One that is there already is no change and leaves no audit row.
+ */
+export async function raiseShards(
+  scope: AccountScope,
+  shards: number,
+  audit: AuditEntry,
+): Promise<AccountRecord | undefined> {
+  const { db, accountId } = scope;
+  const [, , rows] = await atomically(scope, [
+    db
+      .update(accounts)
+      .set({ shards, updatedAt: Date.now() })
+      .where(
+        sql`${accounts.accountId} = ${accountId} AND ${accounts.shards} < ${shards} AND ${accounts.status} <> 'closed'`,
+      ),
+    auditOfChange(scope, audit),
+    db.select(accountColumns).from(accounts).where(eq(accounts.accountId, accountId)),
+  ] as const);
+  return rows[0];
+}
+
+/** The account after the change; undefined where it does not exist. A closed account is not changed any more. */
+export async function updateAccount(
+  scope: AccountScope,
+  change: { readonly name?: string; readonly inDoubtPolicy?: InDoubtPolicy },
+  audit: AuditEntry,
+): Promise<AccountRecord | undefined> {
+  const { db, accountId } = scope;
+  const [, , rows] = await atomically(scope, [
+    db
+      .update(accounts)
+      .set({ ...change, updatedAt: Date.now() })
+      .where(sql`${accounts.accountId} = ${accountId} AND ${accounts.status} <> 'closed'`),
     auditOfChange(scope, audit),
     db.select(accountColumns).from(accounts).where(eq(accounts.accountId, accountId)),
   ] as const);

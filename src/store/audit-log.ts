@@ -23,3 +23,17 @@ export function auditOfChange(scope: AccountScope, entry: AuditEntry) {
       ${JSON.stringify(entry.details ?? {})}, ${nowMs}
     WHERE changes() = 1`);
 }
+
+/** The audit row of an act whose effect lies outside of D1. Written before the act: without it, there is none. */
+export async function insertAudit(scope: AccountScope, entry: AuditEntry): Promise<void> {
+  const nowMs = Date.now();
+  await scope.db.insert(auditLog).values({
+    accountId: scope.accountId,
+    id: newId('audit', nowMs),
+    actor: entry.actor,
+    action: entry.action,
+    target: entry.target,
+    details: JSON.stringify(entry.details ?? {}),
+    createdAt: nowMs,
+  });
+}

@@ -1,9 +1,20 @@
-import { and, eq } from 'drizzle-orm';
+import { and, eq, sql } from 'drizzle-orm';
 import type { AuthMethod, TlsMode } from '../smtp/types.ts';
 import { type AuditEntry, auditOfChange } from './audit-log.ts';
 import { type AccountScope, atomically } from './db.ts';
 import { type Page, type PageOf, pageClauses, toPage } from './page.ts';
 import { relays } from './schema/relays.ts';
+
+/** null: no limit. */
+export interface StoredLimits {
+  /** Open at the same time. */
+  readonly sessions: number | null;
+  /** Messages. */
+  readonly perSecond: number | null;
+  readonly perMinute: number | null;
+  readonly perDay: number | null;
+  readonly perSession: number | null;
+}
 
 export interface StoredRelay {
   readonly id: string;
@@ -14,10 +25,23 @@ export interface StoredRelay {
   readonly auth: AuthMethod;
   readonly username: string | null;
   readonly sealedSecret: Uint8Array | null;
+  readonly priority: number;
+  readonly weight: number;
+  /** Canonical names; empty: every domain. */
+  readonly fromDomains: readonly string[];
+  readonly limits: StoredLimits;
   readonly version: number;
   readonly createdAt: number;
   readonly updatedAt: number;
 }
+
+export const limitColumns = {
+  sessions: relays.maxSessions,
+  perSecond: relays.messagesPerSecond,
+  perMinute: relays.messagesPerMinute,
+  perDay: relays.messagesPerDay,
+  perSession: relays.messagesPerSession,
+};
 
 const columns = {
   id: relays.id,
@@ -28,6 +52,10 @@ const columns = {
   auth: relays.auth,
   username: relays.username,
   sealedSecret: relays.sealedSecret,
+  priority: relays.priority,
+  weight: relays.weight,
+  fromDomains: relays.fromDomains,
+  limits: limitColumns,
   version: relays.version,
   createdAt: relays.createdAt,
   updatedAt: relays.updatedAt,
@@ -35,7 +63,7 @@ const columns = {
 
 export async function insertRelay(scope: AccountScope, relay: StoredRelay, audit: AuditEntry): Promise<void> {
   await atomically(scope, [
-    scope.db.insert(relays).values({ accountId: scope.accountId, ...relay }),
+    scope.db.insert(relays).values({ accountId: scope.accountId, ...rowOf(relay) }),
     auditOfChange(scope, audit),
   ]);
 }
@@ -46,6 +74,20 @@ export async function findRelay(scope: AccountScope, id: string): Promise<Stored
     .from(relays)
     .where(and(eq(relays.accountId, scope.accountId), eq(relays.id, id)));
   return rows[0];
+}
+
+/** Those of the ids that are relays of the account. */
+export async function findRelayIds(scope: AccountScope, ids: readonly string[]): Promise<readonly string[]> {
+  const rows = await scope.db
+    .select({ id: relays.id })
+    .from(relays)
+    .where(
+      and(
+        eq(relays.accountId, scope.accountId),
+        sql`${relays.id} IN (SELECT value FROM json_each(${JSON.stringify(ids)}))`,
+      ),
+    );
+  return rows.map((row) => row.id);
 }
 
 export async function listRelays(scope: AccountScope, page: PageOf): Promise<Page<StoredRelay>> {
@@ -59,7 +101,7 @@ export async function updateRelay(
   next: StoredRelay,
   audit: AuditEntry,
 ): Promise<boolean> {
-  const { id, createdAt: _createdAt, ...changes } = next;
+  const { id, createdAt: _createdAt, ...changes } = rowOf(next);
   const [updated] = await atomically(scope, [
     scope.db
       .update(relays)
@@ -78,4 +120,15 @@ export async function deleteRelay(scope: AccountScope, id: string, audit: AuditE
     auditOfChange(scope, audit),
   ]);
   return deleted.meta.changes === 1;
+}
+
+function rowOf({ limits, ...rest }: StoredRelay) {
+  return {
+    ...rest,
+    maxSessions: limits.sessions,
+    messagesPerSecond: limits.perSecond,
+    messagesPerMinute: limits.perMinute,
+    messagesPerDay: limits.perDay,
+    messagesPerSession: limits.perSession,
+  };
 }

@@ -3,22 +3,42 @@ import { asc, eq } from 'drizzle-orm';
 import type { WrappedDataKey } from '../crypto/data-key.ts';
 import type { AuthMethod, TlsMode } from '../smtp/types.ts';
 import { type AccountScope, atomically } from './db.ts';
-import { type AccountStatus, accounts, dataKeys } from './schema/accounts.ts';
+import { limitColumns, type StoredLimits } from './relays.ts';
+import { type AccountStatus, accounts, dataKeys, type InDoubtPolicy } from './schema/accounts.ts';
 import { relays } from './schema/relays.ts';
+
+/** How much a relay takes; what is absent is not limited. */
+export interface RelayLimits {
+  readonly sessions?: number;
+  readonly perSecond?: number;
+  readonly perMinute?: number;
+  readonly perDay?: number;
+  readonly perSession?: number;
+}
 
 export interface RelayRecord {
   readonly id: string;
+  readonly name: string;
   readonly host: string;
   readonly port: number;
   readonly tls: TlsMode;
   readonly auth: AuthMethod;
   readonly username?: string;
   readonly sealedSecret?: Uint8Array;
+  /** Lower first. */
+  readonly priority: number;
+  /** The share of the mail among relays of one priority. */
+  readonly weight: number;
+  /** Canonical names; empty: every domain. */
+  readonly fromDomains: readonly string[];
+  readonly limits: RelayLimits;
   readonly version: number;
 }
 
 export interface SendingState {
   readonly accountStatus: AccountStatus;
+  readonly shards: number;
+  readonly inDoubtPolicy: InDoubtPolicy;
   /** Lowest number first; the last one seals. */
   readonly dataKeys: readonly WrappedDataKey[];
   /** Oldest first. */
@@ -29,7 +49,10 @@ export interface SendingState {
 export async function findSendingState(scope: AccountScope): Promise<SendingState | undefined> {
   const { db, accountId } = scope;
   const [[account], keys, relayRows] = await atomically(scope, [
-    db.select({ status: accounts.status }).from(accounts).where(eq(accounts.accountId, accountId)),
+    db
+      .select({ status: accounts.status, shards: accounts.shards, inDoubtPolicy: accounts.inDoubtPolicy })
+      .from(accounts)
+      .where(eq(accounts.accountId, accountId)),
     db
       .select({ number: dataKeys.number, wrapped: dataKeys.wrapped, masterVersion: dataKeys.masterVersion })
       .from(dataKeys)
@@ -38,12 +61,17 @@ export async function findSendingState(scope: AccountScope): Promise<SendingStat
     db
       .select({
         id: relays.id,
+        name: relays.name,
         host: relays.host,
         port: relays.port,
         tls: relays.tls,
         auth: relays.auth,
         username: relays.username,
         sealedSecret: relays.sealedSecret,
+        priority: relays.priority,
+        weight: relays.weight,
+        fromDomains: relays.fromDomains,
+        limits: limitColumns,
         version: relays.version,
       })
       .from(relays)
@@ -53,11 +81,24 @@ export async function findSendingState(scope: AccountScope): Promise<SendingStat
   if (!account) return undefined;
   return {
     accountStatus: account.status,
+    shards: account.shards,
+    inDoubtPolicy: account.inDoubtPolicy,
     dataKeys: keys,
-    relays: relayRows.map(({ username, sealedSecret, ...rest }) => ({
+    relays: relayRows.map(({ username, sealedSecret, limits, ...rest }) => ({
       ...rest,
+      limits: limitsOf(limits),
       ...(username !== null && { username }),
       ...(sealedSecret !== null && { sealedSecret }),
     })),
+  };
+}
+
+function limitsOf({ sessions, perSecond, perMinute, perDay, perSession }: StoredLimits): RelayLimits {
+  return {
+    ...(sessions !== null && { sessions }),
+    ...(perSecond !== null && { perSecond }),
+    ...(perMinute !== null && { perMinute }),
+    ...(perDay !== null && { perDay }),
+    ...(perSession !== null && { perSession }),
   };
 }

@@ -17,21 +17,26 @@ import {
 import { seenStatements } from '../support/statement-tap.ts';
 
 type Case =
-  /** The last `:id` of the path is of this kind. */
+  /** The first `:id` of the path is of this kind; a second one is a number. */
   | { readonly kind: 'object'; readonly id: IdKind; readonly body?: unknown }
   /** Answers only what the account owns. */
   | { readonly kind: 'list'; readonly of: IdKind }
   /** Takes an id in its body, or none at all: see the tests of their own below. */
   | { readonly kind: 'body' }
+  /** Is about the account of the key itself. */
+  | { readonly kind: 'self'; readonly body?: unknown }
   /** Needs the operator token, which is above accounts. */
   | { readonly kind: 'operator' }
   | { readonly kind: 'public' };
 
 const CASES: Record<string, Case> = {
   'GET /health': { kind: 'public' },
+  'GET /v1/account': { kind: 'self' },
+  'PATCH /v1/account': { kind: 'self', body: { name: 'Taken over', in_doubt_policy: 'hold' } },
   'POST /v1/admin/accounts': { kind: 'operator' },
   'GET /v1/admin/accounts': { kind: 'operator' },
   'GET /v1/admin/accounts/:id': { kind: 'operator' },
+  'PATCH /v1/admin/accounts/:id': { kind: 'operator' },
   'POST /v1/admin/accounts/:id/suspend': { kind: 'operator' },
   'POST /v1/admin/accounts/:id/resume': { kind: 'operator' },
   'POST /v1/admin/accounts/:id/close': { kind: 'operator' },
@@ -53,11 +58,17 @@ const CASES: Record<string, Case> = {
   'GET /v1/emails/:id/attachments': { kind: 'object', id: 'message' },
   'PATCH /v1/emails/:id': { kind: 'object', id: 'message', body: { scheduled_at: '2027-01-01T00:00:00Z' } },
   'POST /v1/emails/:id/cancel': { kind: 'object', id: 'message' },
+  'POST /v1/emails/:id/deliveries/:id/resolve': {
+    kind: 'object',
+    id: 'message',
+    body: { resolution: 'resend' },
+  },
   'POST /v1/relays': { kind: 'body' },
   'GET /v1/relays': { kind: 'list', of: 'relay' },
   'GET /v1/relays/:id': { kind: 'object', id: 'relay' },
   'PATCH /v1/relays/:id': { kind: 'object', id: 'relay', body: { name: 'Taken over', password: 'stolen' } },
   'DELETE /v1/relays/:id': { kind: 'object', id: 'relay' },
+  'GET /v1/relays/:id/health': { kind: 'object', id: 'relay' },
   'POST /v1/relays/:id/verify': { kind: 'object', id: 'relay' },
 };
 
@@ -80,6 +91,10 @@ async function createdId(path: string, body: unknown, account: TestAccount): Pro
   return textAt(await jsonOf(response), 'id');
 }
 
+function pathOf(pattern: string, id: string): string {
+  return pattern.replace(':id', id).replace(':id', '0');
+}
+
 async function everythingOf(account: TestAccount): Promise<string[]> {
   const lists = ROUTES.filter((route) => CASES[route]?.kind === 'list').map((route) =>
     route.slice('GET '.length),
@@ -87,6 +102,12 @@ async function everythingOf(account: TestAccount): Promise<string[]> {
   return Promise.all(
     lists.map(async (path) => (await call(`${path}?limit=100`, { key: account.key })).text()),
   );
+}
+
+/** Without what the account's own mail changes. */
+async function accountOf(account: TestAccount): Promise<unknown> {
+  const { statistics: _statistics, ...rest } = await jsonOf(await call('/v1/account', { key: account.key }));
+  return rest;
 }
 
 /** The whole answer as text, without what differs in every request. */
@@ -127,7 +148,7 @@ describe('isolation of accounts', () => {
         const statements: string[][] = [];
         for (const id of [owned.get(testCase.id) ?? '', missing]) {
           const before = seenStatements().length;
-          answers.push(await fingerprint(await call(pattern.replace(':id', id), request)));
+          answers.push(await fingerprint(await call(pathOf(pattern, id), request)));
           statements.push(
             seenStatements()
               .slice(before)
@@ -150,6 +171,15 @@ describe('isolation of accounts', () => {
         }
       });
     }
+    if (testCase?.kind === 'self') {
+      it(`${route} is about the account of the key, and leaves every other as it is`, async () => {
+        const ownerBefore = await accountOf(owner);
+        const response = await call(pattern, { method, key: stranger.key, body: testCase.body });
+        expect([response.status, textAt(await jsonOf(response), 'id')]).toEqual([200, stranger.id]);
+        expect(await accountOf(owner)).toEqual(ownerBefore);
+        expect(ownerBefore).toMatchObject({ id: owner.id, name: 'Owner', in_doubt_policy: 'retry' });
+      });
+    }
     if (testCase?.kind === 'operator') {
       it(`${route} refuses the key of an account`, async () => {
         const path = pattern.replace(':id', owner.id).replace(':id', 'owner.example');
@@ -167,6 +197,39 @@ describe('isolation of accounts', () => {
       });
     }
   }
+
+  it('does not send through a relay of another account, nor tell that it exists', async () => {
+    await callAsOperator(`/v1/admin/accounts/${stranger.id}/domains/stranger.example`, {
+      method: 'PUT',
+      body: {},
+    });
+    await createdId('/v1/relays', { host: 'smtp.stranger.example' }, stranger);
+    const email = { from: 'a@stranger.example', to: 'b@example.com', subject: 'x', text: 'x' };
+    const answers: string[] = [];
+    const statements: string[][] = [];
+    for (const relay of [owned.get('relay'), newId('relay'), owned.get('relay')]) {
+      for (const [path, body] of [
+        ['/v1/emails', { ...email, relay }],
+        ['/v1/emails/batch', [email, { ...email, relay }]],
+      ] as const) {
+        const before = seenStatements().length;
+        answers.push(await fingerprint(await call(path, { key: stranger.key, body })));
+        statements.push(
+          seenStatements()
+            .slice(before)
+            .map(({ sql }) => sql),
+        );
+      }
+    }
+    // The first two fill the caches of the account.
+    expect(answers.slice(2, 4)).toEqual(answers.slice(4, 6));
+    expect(answers.slice(0, 2)).toEqual(answers.slice(2, 4));
+    expect(statements.slice(2, 4)).toEqual(statements.slice(4, 6));
+    expect(answers[0]).toMatch(/^\[422,.*Invalid `relay` field/);
+    expect(answers[1]).toMatch(/^\[422,.*Invalid `\[1\]\.relay` field/);
+    const list = await call('/v1/emails', { key: stranger.key });
+    expect(await jsonOf(list)).toMatchObject({ data: [] });
+  });
 
   it('does not bind an API key to a domain of another account', async () => {
     const answers: string[] = [];
@@ -190,7 +253,7 @@ describe('isolation of accounts', () => {
       const testCase = CASES[route];
       if (testCase?.kind !== 'object') continue;
       const [method = '', pattern = ''] = route.split(' ');
-      const path = pattern.replace(':id', owned.get(testCase.id) ?? '');
+      const path = pathOf(pattern, owned.get(testCase.id) ?? '');
       await (await call(path, { method, key: stranger.key, body: testCase.body })).arrayBuffer();
     }
     expect(await everythingOf(owner)).toEqual(before);

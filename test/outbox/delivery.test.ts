@@ -21,6 +21,7 @@ const servers: ScriptedServer[] = [];
 beforeAll(async () => {
   relay = await startRelay({
     quiet: true,
+
     settings: { RETRY_FIRST_MS: '100', WATCHDOG_MS: '300', SESSION_IDLE_MS: '200', DOT_TIMEOUT_MS: '2000' },
   });
 });
@@ -36,8 +37,8 @@ async function serverWith(options: ScriptedServerOptions = {}): Promise<Scripted
   return server;
 }
 
-async function accountOn(server: ScriptedServer): Promise<TestAccount> {
-  return openAccount(relay.url, ADMIN_TOKEN, { relay: { port: server.port } });
+async function accountOn(server: ScriptedServer, limits = {}): Promise<TestAccount> {
+  return openAccount(relay.url, ADMIN_TOKEN, { relay: { port: server.port, limits } });
 }
 
 const isSettled = (body: { deliveries?: { status: string }[] }) =>
@@ -62,7 +63,7 @@ describe('a message', () => {
 
   test('that waits behind others shares their session', async () => {
     const server = await serverWith({ oneWayDelayMs: 5 });
-    const { client } = await accountOn(server);
+    const { client } = await accountOn(server, { sessions: 1 });
     const batch = Array.from({ length: 50 }, (_, index) => ({ ...email, subject: `Message ${index}` }));
     expect((await client.post('/v1/emails/batch', batch)).status).toBe(200);
     await server.waitForMessages(50);

@@ -7,8 +7,9 @@ import { newId } from '../../src/ids.ts';
 import { findAccountState, findSendingDomain, forgetAccount } from '../../src/services/account-state.ts';
 import { createAccount } from '../../src/services/accounts.ts';
 import { operatorContext } from '../../src/services/service-context.ts';
-import { setAccountStatus } from '../../src/store/accounts.ts';
+import { findAccount, setAccountStatus, updateAccount } from '../../src/store/accounts.ts';
 import { deleteApiKey, renameApiKey } from '../../src/store/api-keys.ts';
+import { insertAudit } from '../../src/store/audit-log.ts';
 import { type AccountScope, scopeOfOutbox } from '../../src/store/db.ts';
 import {
   deleteDomain,
@@ -20,6 +21,7 @@ import {
 import {
   deleteRelay,
   findRelay,
+  findRelayIds,
   insertRelay,
   type StoredRelay,
   updateRelay,
@@ -48,6 +50,8 @@ beforeAll(async () => {
   theirKeyId = other.keyId;
 });
 
+const NO_LIMITS = { sessions: null, perSecond: null, perMinute: null, perDay: null, perSession: null };
+
 function relay(changes: Partial<StoredRelay> = {}): StoredRelay {
   return {
     id: newId('relay'),
@@ -58,6 +62,10 @@ function relay(changes: Partial<StoredRelay> = {}): StoredRelay {
     auth: 'auto',
     username: null,
     sealedSecret: null,
+    priority: 10,
+    weight: 1,
+    fromDomains: [],
+    limits: NO_LIMITS,
     version: 1,
     createdAt: 1,
     updatedAt: 1,
@@ -76,23 +84,38 @@ async function auditCount(scope: AccountScope, target: string): Promise<number> 
 describe('the sending state', () => {
   it('comes in one round trip, with relays oldest first and bytes as bytes', async () => {
     const secret = new Uint8Array([0, 255, 7]);
-    const first = relay({ id: newId('relay', 1), username: 'u', sealedSecret: secret });
+    const first = relay({
+      id: newId('relay', 1),
+      username: 'u',
+      sealedSecret: secret,
+      priority: 0,
+      weight: 7,
+      fromDomains: ['a.example', 'b.example'],
+      limits: { ...NO_LIMITS, sessions: 3, perDay: 500 },
+    });
     const second = relay({ id: newId('relay', 2) });
     await insertRelay(mine, second, audit(second.id));
     await insertRelay(mine, first, audit(first.id));
     const state = await findSendingState(mine);
     expect(state?.accountStatus).toBe('active');
+    expect(state?.inDoubtPolicy).toBe('retry');
     expect(state?.relays.map((row) => row.id)).toEqual([first.id, second.id]);
     expect(state?.relays[0]).toEqual({
       id: first.id,
+      name: 'r',
       host: 'smtp.example.com',
       port: 587,
       tls: 'starttls',
       auth: 'auto',
       username: 'u',
       sealedSecret: secret,
+      priority: 0,
+      weight: 7,
+      fromDomains: ['a.example', 'b.example'],
+      limits: { sessions: 3, perDay: 500 },
       version: 1,
     });
+    expect(state?.relays[1]?.limits).toEqual({});
     expect(state?.relays[1]).not.toHaveProperty('username');
     const [key] = state?.dataKeys ?? [];
     expect(key?.masterVersion).toBe(1);
@@ -126,6 +149,8 @@ describe('store functions', () => {
     const domain = { id: newId('domain'), name: 'theirs.example', createdAt: 1 };
     await insertDomain(theirs, domain, audit(domain.id));
     expect(await findRelay(mine, row.id)).toBeUndefined();
+    expect(await findRelayIds(mine, [row.id])).toEqual([]);
+    expect(await findRelayIds(theirs, [row.id, newId('relay')])).toEqual([row.id]);
     expect(await updateRelay(mine, { ...row, name: 'x', version: 2 }, audit(row.id))).toBe(false);
     expect(await deleteRelay(mine, row.id, audit(row.id))).toBe(false);
     expect(await findDomain(mine, domain.id)).toBeUndefined();
@@ -153,6 +178,25 @@ describe('store functions', () => {
     expect(await auditCount(mine, 'status')).toBe(0);
   });
 
+  it('change an account and no other, and not once it is closed', async () => {
+    const { scope } = await newScope('Before');
+    const change = { name: 'After', inDoubtPolicy: 'hold' } as const;
+    expect(await updateAccount(scope, change, audit('account'))).toMatchObject(change);
+    expect((await findSendingState(scope))?.inDoubtPolicy).toBe('hold');
+    expect(await findAccount(theirs)).toMatchObject({ name: 'Theirs', inDoubtPolicy: 'retry' });
+    expect(await auditCount(scope, 'account')).toBe(1);
+    await setAccountStatus(scope, 'closed', audit('status'));
+    const closed = await updateAccount(scope, { name: 'Too late' }, audit('account'));
+    expect(closed).toMatchObject({ name: 'After', status: 'closed' });
+    expect(await auditCount(scope, 'account')).toBe(1);
+  });
+
+  it('write an audit row by itself to their own account', async () => {
+    await insertAudit(mine, { ...audit('alone'), details: { n: 1 } });
+    expect([await auditCount(mine, 'alone'), await auditCount(theirs, 'alone')]).toEqual([1, 0]);
+    await expect(insertAudit(scopeOfOutbox(env.DB, newId('account')), audit('alone'))).rejects.toThrow();
+  });
+
   it('undo the change where its audit row cannot be written', async () => {
     const row = relay();
     const circular = { ...audit(row.id), action: null as unknown as string };
@@ -169,6 +213,33 @@ describe('store functions', () => {
     expect(found.map((domain) => [domain.name, domain.status])).toEqual(
       names.slice(0, 3).map((name) => [name, 'verified']),
     );
+  });
+});
+
+describe('the migration to relays with routing', () => {
+  it('gives relays and accounts of the version before it what they did then', async () => {
+    const id = newId('relay');
+    await env.DB.prepare(
+      `INSERT INTO relays (account_id, id, name, host, port, tls, auth, version, created_at, updated_at)
+       VALUES (?1, ?2, 'old', 'smtp.example.com', 587, 'starttls', 'auto', 1, 1, 1)`,
+    )
+      .bind(theirs.accountId, id)
+      .run();
+    expect(await findRelay(theirs, id)).toEqual(relay({ id, name: 'old' }));
+  });
+
+  it.each([
+    'priority = -1',
+    'weight = 0',
+    'weight = 1001',
+    "from_domains = 'a.example'",
+    'max_sessions = 0',
+    'messages_per_day = 0',
+  ])('has the database refuse %s', async (change) => {
+    const row = relay();
+    await insertRelay(theirs, row, audit(row.id));
+    const statement = env.DB.prepare(`UPDATE relays SET ${change} WHERE "account_id" = ? AND id = ?`);
+    await expect(statement.bind(theirs.accountId, row.id).run()).rejects.toThrow(/CHECK/);
   });
 });
 

@@ -74,7 +74,10 @@ export async function startRelay(options: RelayOptions = {}): Promise<RelayUnder
       compatibilityDate: '2026-10-27',
       compatibilityFlags: ['nodejs_compat'],
       d1Databases: { DB: 'edge-relay-db' },
-      durableObjects: { OUTBOX: { className: 'Outbox', useSQLite: true } },
+      durableObjects: {
+        OUTBOX: { className: 'Outbox', useSQLite: true },
+        RELAY_GATE: { className: 'RelayGate', useSQLite: true },
+      },
       resourcePersistencePath: stateFolder,
       bindings: { ...TEST_SETTINGS, ...options.settings },
       host: '127.0.0.1',

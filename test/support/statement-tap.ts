@@ -3,13 +3,22 @@
  * exactly one account id: that is the scope it was made for. The exceptions are the statements of
  * `src/store/system/`, each named here by what it looks like.
  */
-const TABLES = /\b(?:accounts|data_keys|api_keys|domains|relays|audit_log)\b/;
+const TABLES = /\b(?:accounts|data_keys|api_keys|domains|relays|audit_log|outboxes)\b/;
 const ACCOUNT_ID = /^acc_/;
 
 const SYSTEM_STATEMENTS: readonly { readonly file: string; readonly looksLike: RegExp }[] = [
   {
     file: 'find-api-key.ts',
     looksLike: /^select .* from "api_keys" inner join "accounts" on .* where "api_keys"."hash" = \?$/,
+  },
+  {
+    file: 'list-outboxes.ts',
+    looksLike: /^select .* from "outboxes" order by .* limit \?$/,
+  },
+  {
+    file: 'list-outboxes.ts',
+    looksLike:
+      /^update "outboxes" set "swept_at" = \? where \("outboxes"."account_id", "outboxes"."shard"\) IN /,
   },
   {
     file: 'list-accounts.ts',

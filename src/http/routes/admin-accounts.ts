@@ -1,7 +1,7 @@
 /** What the operator of the deployment may do: open accounts, stop them, vouch for domains, replace lost keys. */
 import { type Context, Hono } from 'hono';
 import * as z from 'zod';
-import { newId } from '../../ids.ts';
+import { MAX_SHARDS, newId } from '../../ids.ts';
 import * as service from '../../services/accounts.ts';
 import { createApiKey } from '../../services/api-keys.ts';
 import { putVerifiedDomain } from '../../services/domains.ts';
@@ -16,6 +16,7 @@ const createBody = z.strictObject({
   name: z.string().min(1).max(200),
   email: z.email().max(254).optional(),
 });
+const patchBody = z.strictObject({ shards: z.int().min(1).max(MAX_SHARDS) });
 const domainPutBody = z.strictObject({
   return_path: z.email().max(254).optional(),
 });
@@ -33,6 +34,7 @@ function accountBody(account: Account) {
     name: account.name,
     email: account.email,
     status: account.status,
+    shards: account.shards,
     created_at: isoTime(account.createdAt),
   };
 }
@@ -50,6 +52,10 @@ export const adminAccountRoutes = new Hono<AppTypes>()
     return c.json(listBody(page, accountBody));
   })
   .get('/:id', async (c) => c.json(accountBody(await service.getAccount(onAccount(c, c.req.param('id'))))))
+  .patch('/:id', jsonBody(patchBody), async (c) => {
+    const context = onAccount(c, c.req.param('id'));
+    return c.json(accountBody(await service.changeShards(context, c.req.valid('json').shards)));
+  })
   .post('/:id/suspend', async (c) => changeStatus(c, c.req.param('id'), 'suspended'))
   .post('/:id/resume', async (c) => changeStatus(c, c.req.param('id'), 'active'))
   .post('/:id/close', async (c) => changeStatus(c, c.req.param('id'), 'closed'))

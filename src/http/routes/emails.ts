@@ -7,9 +7,11 @@ import type { Mailbox } from '../../mime/types.ts';
 import type { TimelineEvent } from '../../outbox/client.ts';
 import { readEmail } from '../../services/email-input.ts';
 import { type EmailDetail, type EmailOverview, getEmail, listEmails } from '../../services/read-emails.ts';
+import { checkNamedRelays } from '../../services/relays.ts';
+import { resolveDelivery } from '../../services/resolve-delivery.ts';
 import { RefusedByLedger, sendEmails } from '../../services/send-emails.ts';
 import { type AppTypes, serviceContextOf } from '../app-types.ts';
-import { readJson } from '../json-body.ts';
+import { jsonBody, readJson } from '../json-body.ts';
 import { isoTime, listBody, pageQuery } from '../pagination.ts';
 import { queryOf, validate } from '../validation.ts';
 
@@ -40,11 +42,15 @@ const email = z.strictObject({
     .max(50)
     .optional(),
   attachments: z.array(attachment).optional(),
+  // Our own.
+  relay: z.string().max(64).optional(),
+  in_doubt_policy: z.enum(['retry', 'hold']).optional(),
   // Fields of the wire format that are known and not served; `refuseUnserved` names them.
   template: z.unknown().optional(),
   topic_id: z.unknown().optional(),
   scheduled_at: z.unknown().optional(),
 });
+const resolution = z.strictObject({ resolution: z.enum(['delivered', 'resend', 'drop']) });
 const batch = z.array(z.unknown()).min(1).max(MAX_BATCH);
 
 type Email = z.output<typeof email>;
@@ -52,7 +58,7 @@ type Email = z.output<typeof email>;
 export const emailRoutes = new Hono<AppTypes>()
   .post('/', async (c) => {
     const body = await readJson(c, { limitBytes: settingsOf(c.env).REQUEST_BODY_LIMIT_BYTES });
-    const [id] = await send(c, [emailOf(body, '')]);
+    const [id] = await send(c, [emailOf(body, '')], () => '');
     return c.json({ id });
   })
   .post('/batch', async (c) => {
@@ -61,28 +67,36 @@ export const emailRoutes = new Hono<AppTypes>()
     }
     const body = await readJson(c, { limitBytes: settingsOf(c.env).REQUEST_BODY_LIMIT_BYTES });
     const items = validate(batch, body);
-    const ids = await send(
-      c,
-      items.map((item, index) => emailOf(item, `[${index}].`)),
-    );
+    const prefixOf = (index: number) => `[${index}].`;
+    const drafts = items.map((item, index) => emailOf(item, prefixOf(index)));
+    const ids = await send(c, drafts, prefixOf);
     return c.json({ data: ids.map((id) => ({ id })) });
   })
   .get('/', queryOf(pageQuery), async (c) => {
     const page = await listEmails(serviceContextOf(c), c.req.valid('query'));
     return c.json(listBody(page, overviewBody));
   })
-  .get('/:id', async (c) => c.json(detailBody(await getEmail(serviceContextOf(c), c.req.param('id')))));
+  .get('/:id', async (c) => c.json(detailBody(await getEmail(serviceContextOf(c), c.req.param('id')))))
+  .post('/:id/deliveries/:n/resolve', jsonBody(resolution), async (c) => {
+    const n = /^\d{1,4}$/.test(c.req.param('n')) ? Number(c.req.param('n')) : undefined;
+    const decision = { n, resolution: c.req.valid('json').resolution };
+    return c.json(detailBody(await resolveDelivery(serviceContextOf(c), c.req.param('id'), decision)));
+  });
 
 async function send(
   c: Context<AppTypes>,
   drafts: ReturnType<typeof readEmail>[],
+  prefixOf: (index: number) => string,
 ): Promise<readonly string[]> {
   const idempotencyKey = c.req.header('idempotency-key');
   if (idempotencyKey !== undefined && !/^[\x20-\x7e]{1,256}$/.test(idempotencyKey)) {
     throw new AppError('invalid_idempotency_key');
   }
   try {
-    const { ids, rate } = await sendEmails(serviceContextOf(c), drafts, {
+    const context = serviceContextOf(c);
+    const relayIds = drafts.map((draft) => draft.summary.relayId);
+    await checkNamedRelays(context, relayIds, (index) => `${prefixOf(index)}relay`);
+    const { ids, rate } = await sendEmails(context, drafts, {
       idempotencyKey,
       boundDomainId: c.get('boundDomainId'),
     });
@@ -133,6 +147,8 @@ function overviewBody({ message, summary }: EmailOverview) {
     last_event: lastEvent(message.timeline),
     scheduled_at: null,
     tags: summary.tags,
+    relay: summary.relayId ?? null,
+    in_doubt_policy: summary.inDoubtPolicy ?? null,
   };
 }
 
@@ -146,6 +162,7 @@ function detailBody(detail: EmailDetail) {
     html: head?.html ?? null,
     possible_duplicates: message.possibleDuplicates,
     deliveries: message.deliveries.map((delivery, index) => ({
+      index,
       recipient: recipients[index] ?? null,
       status: delivery.status,
       relay: delivery.relayId ?? null,
@@ -171,9 +188,28 @@ function formatAll(mailboxes: readonly Mailbox[]): string[] {
   return mailboxes.map(formatMailbox);
 }
 
-/** The wire format knows no doubt and no expiry: mail in doubt is delayed, expired mail has failed. */
+/** What the wire format calls our events. It knows no doubt and no expiry; what is not in here it need not know. */
+const WIRE_EVENTS: Readonly<Record<string, string>> = {
+  queued: 'queued',
+  sent: 'sent',
+  delivered: 'delivered',
+  delivery_delayed: 'delivery_delayed',
+  in_doubt: 'delivery_delayed',
+  bounced: 'bounced',
+  failed: 'failed',
+  expired: 'failed',
+  suppressed: 'suppressed',
+  canceled: 'canceled',
+};
+const WIRE_RESOLUTIONS: Readonly<Record<string, string>> = {
+  delivered: 'delivered',
+  drop: 'canceled',
+  resend: 'delivery_delayed',
+};
+
 function lastEvent(timeline: readonly TimelineEvent[]): string {
-  const type = timeline.at(-1)?.type ?? 'queued';
-  if (type === 'in_doubt') return 'delivery_delayed';
-  return type === 'expired' ? 'failed' : type;
+  const known = timeline.map(({ type, reason }) =>
+    type === 'resolved' ? WIRE_RESOLUTIONS[reason ?? ''] : WIRE_EVENTS[type],
+  );
+  return known.findLast((event) => event !== undefined) ?? 'queued';
 }

@@ -7,7 +7,7 @@ import { firstMessageIdAt } from '../../ids.ts';
 import type { AcceptRequest } from '../client.ts';
 import { type Claimed, findClaim, insertClaim } from './claims.ts';
 import type { LedgerDatabase } from './database.ts';
-import { CLOSED, type DotRecord, DUE, HELD, type LedgerItem, phaseOf } from './message-row.ts';
+import { CLOSED, type DotRecord, DUE, HELD, type LedgerItem, phaseOf, WAITING } from './message-row.ts';
 import { MessageTable } from './message-table.ts';
 import { type KeptDays, sweep } from './retention.ts';
 import { WorkQueue } from './work-queue.ts';
@@ -25,12 +25,19 @@ export class Ledger {
   readonly queue: WorkQueue;
   private readonly db: LedgerDatabase;
   private openCount: number;
+  private duplicates: number;
 
   constructor(db: LedgerDatabase) {
     this.db = db;
     this.messages = new MessageTable(db);
     this.queue = new WorkQueue(db, this.messages);
     this.openCount = this.queue.countOpen();
+    this.duplicates = Number(db.readMeta('possible_duplicates') ?? 0);
+  }
+
+  /** Times that a copy may have been made without our knowing, over all messages that ever were. */
+  get possibleDuplicates(): number {
+    return this.duplicates;
   }
 
   /** Messages that are neither closed nor held. */
@@ -63,10 +70,18 @@ export class Ledger {
 
   /** Writes changes, and returns the items as they are now. */
   commit(changes: readonly ItemChange[]): LedgerItem[] {
-    const written = this.db.transaction(() => changes.map((change) => this.writeChange(change)));
+    const doubts = changes.reduce(
+      (sum, { item, progress }) => sum + progress.possibleDuplicates - item.progress.possibleDuplicates,
+      0,
+    );
+    const written = this.db.transaction(() => {
+      if (doubts > 0) this.db.writeMeta('possible_duplicates', String(this.duplicates + doubts));
+      return changes.map((change) => this.writeChange(change));
+    });
+    this.duplicates += doubts;
     written.forEach((item, index) => {
       this.queue.settle(item);
-      if (isOpenPhase(changes[index]?.item.phase) && !isOpenPhase(item.phase)) this.openCount--;
+      this.openCount += Number(isOpenPhase(item.phase)) - Number(isOpenPhase(changes[index]?.item.phase));
     });
     return written;
   }
@@ -90,18 +105,19 @@ export class Ledger {
 
   private writeChange({ item, progress, replies, dot }: ItemChange): LedgerItem {
     // At the dot, the way back to the message stays as it is: a restart must find it.
-    const place = dot?.pending ? item : placeOf(progress);
+    const place = dot?.pending ? item : this.placeOf(item.id, progress);
     const changed = { ...item, progress, replies, dot, phase: place.phase, dueAtMs: place.dueAtMs };
     this.queue.reschedule(item.id, item.dueAtMs, changed.dueAtMs);
     this.messages.update(changed);
     return changed;
   }
-}
 
-/** Where a message that is not at its dot belongs. */
-function placeOf(progress: Progress): { phase: number; dueAtMs: number | undefined } {
-  const phase = phaseOf(progress);
-  return { phase, dueAtMs: phase === DUE ? nextDueAt(progress) : undefined };
+  /** Where a message that is not at its dot belongs. What is to go on at once must be found by a restart too. */
+  private placeOf(id: string, progress: Progress): { phase: number; dueAtMs: number | undefined } {
+    const phase = phaseOf(progress);
+    const isDue = phase === DUE || (phase === WAITING && this.queue.phaseOfNew(id) === DUE);
+    return isDue ? { phase: DUE, dueAtMs: nextDueAt(progress) } : { phase, dueAtMs: undefined };
+  }
 }
 
 function isOpenPhase(phase: number | undefined): boolean {

@@ -107,7 +107,8 @@ export class MessageTable {
       const table = this.db.partitions.find('messages', day);
       if (!table || day > dayOfId(belowId) || items.length >= limit) break;
       const rows = this.db.all<MessageRow>(
-        `SELECT ${MESSAGE_COLUMNS} FROM ${table} WHERE id < ? AND phase IN (${WAITING}, ${DUE}) AND dot IS NULL LIMIT ?`,
+        `SELECT ${MESSAGE_COLUMNS} FROM ${table} WHERE id < ? AND phase IN (${WAITING}, ${DUE})
+         AND (dot IS NULL OR NOT json_extract(dot, '$.pending')) LIMIT ?`,
         belowId,
         limit - items.length,
       );

@@ -54,6 +54,8 @@ export class WorkQueue {
     if (item.dot?.pending) return;
     this.inHand.delete(item.id);
     if (item.dueAtMs !== undefined) this.expectDue(item.dueAtMs);
+    // Some of its recipients are to go on at once, in another transaction.
+    if (item.phase === WAITING) this.late.push(item.id);
   }
 
   isInHand(id: string): boolean {

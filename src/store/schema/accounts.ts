@@ -4,12 +4,17 @@ import { bytes } from './columns.ts';
 export const ACCOUNT_STATUSES = ['active', 'suspended', 'closed'] as const;
 export type AccountStatus = (typeof ACCOUNT_STATUSES)[number];
 
+/** What becomes of a delivery whose final reply was lost. */
+export const IN_DOUBT_POLICIES = ['retry', 'hold'] as const;
+export type InDoubtPolicy = (typeof IN_DOUBT_POLICIES)[number];
+
 export const accounts = sqliteTable('accounts', {
   accountId: text('account_id').primaryKey(),
   name: text('name').notNull(),
   email: text('email'),
   status: text('status', { enum: ACCOUNT_STATUSES }).notNull(),
   shards: integer('shards').notNull(),
+  inDoubtPolicy: text('in_doubt_policy', { enum: IN_DOUBT_POLICIES }).notNull().default('retry'),
   createdAt: integer('created_at').notNull(),
   updatedAt: integer('updated_at').notNull(),
 });

@@ -23,6 +23,17 @@ export const relays = sqliteTable(
     username: text('username'),
     sealedSecret: bytes('sealed_secret'),
     auth: text('auth', { enum: AUTH_METHODS }).notNull(),
+    /** Lower first. */
+    priority: integer('priority').notNull().default(10),
+    /** The share of the mail among relays of one priority. */
+    weight: integer('weight').notNull().default(1),
+    /** Canonical names; empty: every domain. */
+    fromDomains: text('from_domains', { mode: 'json' }).$type<readonly string[]>().notNull().default([]),
+    maxSessions: integer('max_sessions'),
+    messagesPerSecond: integer('messages_per_second'),
+    messagesPerMinute: integer('messages_per_minute'),
+    messagesPerDay: integer('messages_per_day'),
+    messagesPerSession: integer('messages_per_session'),
     /** Counts up with every change; sessions opened under an older version are not reused. */
     version: integer('version').notNull(),
     createdAt: integer('created_at').notNull(),

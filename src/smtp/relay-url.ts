@@ -1,5 +1,5 @@
 /** `smtps://user:pass@host:465` (implicit TLS) or `smtp://user:pass@host:587` (STARTTLS): the deployment's default relay. */
-import type { Credentials, RelayAddress } from '../smtp/types.ts';
+import type { Credentials, RelayAddress } from './types.ts';
 
 export interface DefaultRelay extends RelayAddress {
   readonly credentials?: Credentials;

@@ -1,0 +1,59 @@
+/** Accepting mail over HTTP, beside a bare echo. What each figure means is in README.md. */
+import { createServer } from 'node:net';
+import { startBenchRelay } from './bench-relay.ts';
+import { type Figures, figureOf, pairs, RUNS, ratios } from './figures.ts';
+import { LoadClient } from './load-client.ts';
+import { FROM, SMALL_TEXT, SUBJECT, TEXT_10_KB, TO } from './messages.ts';
+
+const CONNECTIONS = 32;
+const WARM_UP_MS = 2000;
+const RUN_MS = 1500;
+const BATCH = 100;
+
+export async function measureAccept(): Promise<Figures> {
+  // Nothing is delivered meanwhile: the upstream refuses the connection, and the next attempt is far away.
+  const { relay, headers } = await startBenchRelay({
+    entry: 'accept-worker.ts',
+    port: await refusingPort(),
+    settings: { RETRY_FIRST_MS: '3600000', RETRY_MAX_MS: '3600000' },
+  });
+  const email = JSON.stringify({ from: FROM, to: TO, subject: SUBJECT, text: TEXT_10_KB });
+  const small = { from: FROM, to: TO, subject: SUBJECT, text: SMALL_TEXT };
+  const load = { url: relay.url, headers, connections: CONNECTIONS };
+  const accept = new LoadClient({ ...load, path: '/v1/emails', body: email });
+  const echo = new LoadClient({ ...load, path: '/echo', body: email });
+  const batch = new LoadClient({
+    ...load,
+    path: '/v1/emails/batch',
+    body: JSON.stringify(Array.from({ length: BATCH }, () => small)),
+    connections: 4,
+  });
+  try {
+    for (const client of [accept, echo, batch]) await client.perSecond(WARM_UP_MS);
+    const { ours, theirs } = await pairs(
+      RUNS + 2,
+      () => accept.perSecond(RUN_MS),
+      () => echo.perSecond(RUN_MS),
+    );
+    const batches: number[] = [];
+    for (let run = 0; run < RUNS; run++) batches.push(BATCH * (await batch.perSecond(RUN_MS)));
+    return {
+      'accept.vs_echo': figureOf(ratios(ours, theirs), { unit: 'ratio', goal: '>= 0.2' }),
+      'accept.batch100_messages_per_second': figureOf(batches, { unit: 'messages/s', goal: 'none' }),
+      'accept.requests_per_second': figureOf(ours, { unit: 'messages/s', goal: 'none' }),
+      'accept.echo_requests_per_second': figureOf(theirs, { unit: 'requests/s', goal: 'none' }),
+    };
+  } finally {
+    await relay.stop();
+  }
+}
+
+/** A loopback port that nobody listens on. */
+async function refusingPort(): Promise<number> {
+  const server = createServer();
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  const address = server.address();
+  await new Promise((resolve) => server.close(resolve));
+  if (address === null || typeof address === 'string') throw new Error('no port');
+  return address.port;
+}

@@ -1,0 +1,343 @@
+/**
+ * Which message goes to which relay. A session asks for the next message for its relay; what turns up for
+ * another one is parked there, and a session is opened for it.
+ *
+ * A message that a relay could not take before its final dot goes on to the next candidate in the same pass;
+ * `tried` remembers which it has seen. Where none is left it waits, in the ledger, for the first to open.
+ */
+
+import type { AttemptContext } from '../delivery/attempt.ts';
+import { rankRelays } from '../delivery/choose-relay.ts';
+import { applyRelayClosed } from '../delivery/ending.ts';
+import { applyDoubt, applyFaultBeforeDot } from '../delivery/outcome.ts';
+import { openRecipients } from '../delivery/progress.ts';
+import { logError } from '../log.ts';
+import type { Reply } from '../smtp/types.ts';
+import type { RelayUse } from './client.ts';
+import type { GateKeeper } from './gate-keeper.ts';
+import type { LedgerItem } from './ledger/message-row.ts';
+import { openSummary } from './message-content.ts';
+import { type PreparedMessage, prepareMessage } from './prepare.ts';
+import type { PumpContext } from './pump.ts';
+import { RelayPool, type RoutedItem } from './relay-pool.ts';
+import type { SendingRelay, SendingState } from './sending-state.ts';
+
+export interface RelayCause {
+  readonly reason: string;
+  readonly reply?: Reply | undefined;
+}
+
+/** A relay that is down is looked at again at least this often. */
+const RELAY_CLOSED_MAX_MS = 15 * 60 * 1000;
+
+export class Dispatcher {
+  private readonly context: PumpContext;
+  private readonly startSession: (pool: RelayPool) => void;
+  private readonly pools = new Map<string, RelayPool>();
+  /** Messages in hand: where they may go, and which relays they have seen in this pass. */
+  private readonly routes = new Map<string, { routed: RoutedItem; candidates: readonly SendingRelay[] }>();
+  private readonly tried = new Map<string, Set<string>>();
+  private sending: SendingState | undefined;
+  private readonly gates: GateKeeper;
+
+  constructor(context: PumpContext, gates: GateKeeper, startSession: (pool: RelayPool) => void) {
+    this.context = context;
+    this.gates = gates;
+    this.startSession = startSession;
+  }
+
+  get openingSessions(): number {
+    let opening = 0;
+    for (const pool of this.pools.values()) opening += pool.opening;
+    return opening;
+  }
+
+  /** When the first relay that cannot be used now may be used again. */
+  opensAt(nowMs: number): number | undefined {
+    const times = [...this.pools.values()].map((pool) => pool.opensAtMs).filter((atMs) => atMs > nowMs);
+    return times.length > 0 ? Math.min(...times) : undefined;
+  }
+
+  useOf(relayId: string): RelayUse {
+    const pool = this.pools.get(relayId);
+    return pool?.use(Date.now()) ?? { openSessions: 0, breaker: 'closed', deliveredLastMinute: 0 };
+  }
+
+  resetPools(): void {
+    for (const pool of this.pools.values()) pool.reset(pool.relay);
+  }
+
+  /** The relays that may be used now, in the order of their priority. Empty where the account may not send. */
+  async readyPools(): Promise<RelayPool[]> {
+    const sending = await this.readState();
+    if (!sending?.active) return [];
+    const nowMs = Date.now();
+    const pools = [...sending.relays]
+      .sort((one, other) => one.priority - other.priority)
+      .map((relay) => this.poolOf(relay));
+    // What was parked for a relay that is gone finds another way.
+    for (const [id, pool] of this.pools) {
+      if (pools.includes(pool)) continue;
+      for (const { item } of pool.takeAllParked()) this.release(item);
+      if (pool.sessions === 0) this.pools.delete(id);
+    }
+    return pools.filter((pool) => pool.isOpen(nowMs));
+  }
+
+  get hasParked(): boolean {
+    return [...this.pools.values()].some((pool) => pool.hasParked);
+  }
+
+  /** The next message for this relay, composed; undefined where there is none now. */
+  async next(pool: RelayPool): Promise<PreparedMessage | undefined> {
+    const { accountId, ledger, books } = this.context;
+    for (;;) {
+      const sending = await this.readState();
+      if (!sending?.active || !pool.isOpen(Date.now())) return undefined;
+      const routed = pool.takeParked() ?? (await this.takeFor(pool, sending));
+      if (!routed) return undefined;
+      if (!(await this.gates.hasPermit(pool))) {
+        pool.unpark(routed);
+        return undefined;
+      }
+      const { item, summary } = routed;
+      this.markTried(item.id, pool.relay.id);
+      try {
+        return await prepareMessage(ledger.messages, item, summary, { accountId, keys: sending.keys });
+      } catch (error) {
+        logError('message_unreadable', error, { account_id: accountId, message_id: item.id });
+        const context = this.contextOf(pool, item);
+        const step = applyFaultBeforeDot(
+          item.progress,
+          openRecipients(item.progress),
+          'content_unreadable',
+          context,
+        );
+        this.forgetFinished(await books.commit([{ item, step, ...(item.dot ? { dot: item.dot } : {}) }]));
+      }
+    }
+  }
+
+  /** False once the account may not send, or where that cannot be found out, or the relay was changed. */
+  async maySend(relay: SendingRelay): Promise<boolean> {
+    const sending = await this.readState();
+    return (
+      sending?.active === true &&
+      sending.relays.some((known) => known.id === relay.id && known.version === relay.version)
+    );
+  }
+
+  release(item: LedgerItem): void {
+    this.context.ledger.queue.release(item);
+    this.routes.delete(item.id);
+    this.tried.delete(item.id);
+  }
+
+  /** What is written and no longer at its dot is out of hand; what waits for a time starts afresh then. */
+  forgetFinished(written: readonly LedgerItem[]): void {
+    const nowMs = Date.now();
+    for (const { id, dot, dueAtMs } of written) {
+      if (dot?.pending) continue;
+      this.routes.delete(id);
+      if (dueAtMs === undefined || dueAtMs > nowMs) this.tried.delete(id);
+    }
+  }
+
+  policyOf(item: LedgerItem): 'retry' | 'hold' {
+    const summary = this.routes.get(item.id)?.routed.summary;
+    return summary?.inDoubtPolicy ?? this.sending?.inDoubtPolicy ?? 'retry';
+  }
+
+  contextOf(pool: RelayPool, item: LedgerItem): AttemptContext {
+    const { RETRY_FIRST_MS, RETRY_MAX_MS, RETRY_FOR_MS } = this.context.settings;
+    return {
+      relayId: pool.relay.id,
+      acceptedAtMs: item.acceptedAtMs,
+      nowMs: Date.now(),
+      random: Math.random(),
+      retry: { firstMs: RETRY_FIRST_MS, maxMs: RETRY_MAX_MS, forMs: RETRY_FOR_MS },
+      hasAlternative: this.targetOf(item.id) !== undefined,
+    };
+  }
+
+  /** A reply to a message was about the relay. Says when the message may be tried again. */
+  closeForFault(
+    pool: RelayPool,
+    item: LedgerItem,
+    cause: RelayCause,
+  ): { untilMs: number; failover: boolean } {
+    this.close(pool, cause);
+    void this.gates.reportFault(pool, cause);
+    const failover = this.targetOf(item.id) !== undefined;
+    return { untilMs: failover ? Date.now() : this.firstOpening(item.id), failover };
+  }
+
+  /** No session could be opened: what waited for this relay goes elsewhere, or waits in the ledger. */
+  async closeUnreachable(pool: RelayPool, cause: RelayCause): Promise<void> {
+    this.close(pool, cause);
+    const waiting = pool.takeAllParked();
+    if (waiting.length === 0) {
+      // One message tells the customer what is wrong; the others are not touched.
+      const sending = await this.readState();
+      const item = sending?.active ? this.context.ledger.queue.take(Date.now()) : undefined;
+      const routed = item && (await this.routedOf(item, sending));
+      if (routed) waiting.push(routed);
+    }
+    await this.gates.reportFault(pool, cause);
+    for (const routed of waiting) {
+      this.markTried(routed.item.id, pool.relay.id);
+      await this.passOn(routed, pool, cause);
+    }
+  }
+
+  private close(pool: RelayPool, cause: RelayCause): void {
+    const { settings, onRelayFault } = this.context;
+    const maxMs = Math.min(settings.RETRY_MAX_MS, RELAY_CLOSED_MAX_MS);
+    const code = cause.reply?.code;
+    const isNews = pool.close({ reason: cause.reason, code }, { firstMs: settings.RETRY_FIRST_MS, maxMs });
+    if (isNews) onRelayFault(pool.relay, cause.reason, code);
+  }
+
+  /** To another relay where there is one; else it waits for the first that opens, without using up an attempt. */
+  private async passOn(routed: RoutedItem, from: RelayPool, cause: RelayCause): Promise<void> {
+    const { item } = routed;
+    const target = this.targetOf(item.id);
+    const context = { ...this.contextOf(from, item), hasAlternative: target !== undefined };
+    const untilMs = target ? Date.now() : this.firstOpening(item.id);
+    const isOrphan = this.routes.get(item.id)?.candidates.length === 0;
+    const told = isOrphan ? { reason: 'no_relay_for_message' } : cause;
+    const step = applyRelayClosed(item.progress, { ...told, untilMs }, context);
+    const written = await this.context.books.commit([{ item, step, ...(item.dot ? { dot: item.dot } : {}) }]);
+    this.forgetFinished(written);
+    if (target) this.startSession(target);
+  }
+
+  /** Takes messages from the ledger until one is for this pool. */
+  private async takeFor(pool: RelayPool, sending: SendingState): Promise<RoutedItem | undefined> {
+    const { queue } = this.context.ledger;
+    for (let item = queue.take(Date.now()); item; item = queue.take(Date.now())) {
+      const routed = await this.routedOf(item, sending);
+      if (!routed) continue;
+      const target = this.targetOf(item.id);
+      if (target === pool) return routed;
+      if (!target) await this.passOn(routed, pool, { reason: 'relay_closed' });
+      else if (target.park(routed)) this.startSession(target);
+      else {
+        // Too much is parked there: it is found again when there is room.
+        this.release(item);
+        return undefined;
+      }
+    }
+    return undefined;
+  }
+
+  /** Opens a message far enough to route it. Settles here what needs no relay; undefined then. */
+  private async routedOf(
+    item: LedgerItem,
+    sending: SendingState | undefined,
+  ): Promise<RoutedItem | undefined> {
+    const { accountId, books } = this.context;
+    const keys = sending?.keys ?? [];
+    if (openRecipients(item.progress).length === 0) {
+      await books.commit([{ item, step: { progress: item.progress, replyTexts: new Map() } }]);
+      return undefined;
+    }
+    try {
+      const routed = { item, summary: openSummary(keys, { accountId, id: item.id }, item.summary) };
+      const { from, relayId } = routed.summary;
+      const named = item.dot?.relayId ?? relayId;
+      const message = { fromDomain: from.domain, ...(relayId === undefined ? {} : { relayId }) };
+      const ranked = rankRelays(sending?.relays ?? [], message, Math.random);
+      // A copy of what is in doubt goes to the relay that may have the first.
+      const candidates = [...ranked].sort(
+        (one, other) => Number(other.id === named) - Number(one.id === named),
+      );
+      this.routes.set(item.id, { routed, candidates });
+      if (item.dot?.pending) {
+        await this.recordDoubt(item);
+        return undefined;
+      }
+      return routed;
+    } catch (error) {
+      logError('message_unreadable', error, { account_id: accountId, message_id: item.id });
+      if (item.dot?.pending) {
+        await this.recordDoubt(item);
+        return undefined;
+      }
+      const context = this.contextWithout(item);
+      const step = applyFaultBeforeDot(
+        item.progress,
+        openRecipients(item.progress),
+        'content_unreadable',
+        context,
+      );
+      this.forgetFinished(await books.commit([{ item, step, ...(item.dot ? { dot: item.dot } : {}) }]));
+      return undefined;
+    }
+  }
+
+  /** Found at its dot after a restart: the verdict is lost. */
+  private async recordDoubt(item: LedgerItem): Promise<void> {
+    if (!item.dot) return;
+    const context = { ...this.contextWithout(item), relayId: item.dot.relayId };
+    const step = applyDoubt(item.progress, item.dot.recipients, this.policyOf(item), context);
+    this.forgetFinished(
+      await this.context.books.commit([{ item, step, dot: { ...item.dot, pending: false } }]),
+    );
+  }
+
+  /** The first candidate that is open and was not tried in this pass. */
+  private targetOf(id: string): RelayPool | undefined {
+    const nowMs = Date.now();
+    const tried = this.tried.get(id);
+    for (const relay of this.routes.get(id)?.candidates ?? []) {
+      const pool = this.poolOf(relay);
+      if (!tried?.has(relay.id) && !pool.isClosed(nowMs)) return pool;
+    }
+    return undefined;
+  }
+
+  private firstOpening(id: string): number {
+    const candidates = this.routes.get(id)?.candidates ?? [];
+    const times = candidates.map((relay) => this.poolOf(relay).opensAtMs);
+    // No relay at all: somebody has to add one, which wakes the pump.
+    const fallbackMs = Date.now() + this.context.settings.RETRY_FIRST_MS;
+    return Math.max(Date.now() + 1, times.length > 0 ? Math.min(...times) : fallbackMs);
+  }
+
+  private markTried(id: string, relayId: string): void {
+    const tried = this.tried.get(id) ?? new Set();
+    this.tried.set(id, tried.add(relayId));
+  }
+
+  private poolOf(relay: SendingRelay): RelayPool {
+    let pool = this.pools.get(relay.id);
+    if (!pool) {
+      pool = new RelayPool(relay);
+      this.pools.set(relay.id, pool);
+    }
+    if (pool.relay.version !== relay.version) pool.reset(relay);
+    return pool;
+  }
+
+  private contextWithout(item: LedgerItem): AttemptContext {
+    const { RETRY_FIRST_MS, RETRY_MAX_MS, RETRY_FOR_MS } = this.context.settings;
+    return {
+      relayId: item.dot?.relayId ?? 'none',
+      acceptedAtMs: item.acceptedAtMs,
+      nowMs: Date.now(),
+      random: Math.random(),
+      retry: { firstMs: RETRY_FIRST_MS, maxMs: RETRY_MAX_MS, forMs: RETRY_FOR_MS },
+    };
+  }
+
+  private async readState(): Promise<SendingState | undefined> {
+    try {
+      this.sending = await this.context.state.read();
+      return this.sending;
+    } catch (error) {
+      logError('sending_state_unavailable', error, { account_id: this.context.accountId });
+      return undefined;
+    }
+  }
+}

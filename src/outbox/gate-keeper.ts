@@ -1,0 +1,94 @@
+/**
+ * An Outbox's dealings with the gates of its relays. Only a relay that has limits, or that accounts share, has a
+ * gate: mail through any other costs no call. A gate that does not answer is treated as one that grants nothing.
+ */
+import { logError } from '../log.ts';
+import type { GateApi } from '../relay-gate/client.ts';
+import type { RelayCause } from './dispatcher.ts';
+import type { PumpContext } from './pump.ts';
+import type { RelayPool } from './relay-pool.ts';
+
+/** Permits that are asked for in one call. */
+const PERMITS_AT_ONCE = 100;
+/** A gate that did not answer is asked again after this. */
+const UNAVAILABLE_MS = 1000;
+
+export class GateKeeper {
+  private readonly context: PumpContext;
+
+  constructor(context: PumpContext) {
+    this.context = context;
+  }
+
+  /** True where the pool may open the session that was counted for it. */
+  async mayOpen(pool: RelayPool): Promise<boolean> {
+    if (!pool.isGated) return true;
+    await this.ask(pool, 0);
+    return pool.isOpen(Date.now()) && pool.sessions <= pool.leasedSessions;
+  }
+
+  /** A permit to start one message; asked for in lots. */
+  async hasPermit(pool: RelayPool): Promise<boolean> {
+    if (!pool.isGated || pool.usePermit(Date.now())) return true;
+    await this.ask(pool, Math.min(PERMITS_AT_ONCE, 1 + this.context.ledger.backlog));
+    return pool.usePermit(Date.now());
+  }
+
+  /** Keeps the sessions that are open from being given to others. */
+  async renew(pool: RelayPool): Promise<void> {
+    await this.ask(pool, 0);
+  }
+
+  /** A session was opened: the relay is in order again. */
+  async reportOpened(pool: RelayPool): Promise<void> {
+    const wasProbing = pool.isProbing || pool.hasProbe;
+    pool.recover();
+    if (wasProbing) await this.tell(pool, (gate, holder) => gate.reportSuccess(holder));
+  }
+
+  async reportFault(pool: RelayPool, { reason, reply }: RelayCause): Promise<void> {
+    const fault = { reason, version: pool.relay.version, ...(reply ? { code: reply.code } : {}) };
+    const answer = await this.tell(pool, (gate, holder) => gate.reportFault(holder, fault));
+    if (answer) pool.closeUntil(answer.closedUntilMs);
+  }
+
+  /** A session is over. The last one gives back what the gate lent. */
+  async leave(pool: RelayPool): Promise<void> {
+    if (pool.sessions > 1) return;
+    const unused = pool.dropLease();
+    await this.tell(pool, (gate, holder) => gate.release(holder, unused));
+  }
+
+  private async ask(pool: RelayPool, messages: number): Promise<void> {
+    const { ledger, settings } = this.context;
+    const { perSession: _, ...limits } = pool.relay.limits;
+    const lease = await this.tell(pool, (gate, holder) =>
+      gate.lease({
+        holder,
+        limits,
+        sessions: Math.max(pool.sessions, pool.wantedSessions(ledger.backlog, settings.SESSIONS_PER_RELAY)),
+        openSessions: pool.sessions,
+        unused: pool.dropLease(),
+        messages,
+        version: pool.relay.version,
+      }),
+    );
+    if (lease) pool.grant(lease);
+    else pool.pauseUntil(Date.now() + UNAVAILABLE_MS);
+  }
+
+  /** undefined where the relay has no gate, or its gate does not answer. */
+  private async tell<T>(
+    pool: RelayPool,
+    say: (gate: GateApi, holder: string) => Promise<T>,
+  ): Promise<T | undefined> {
+    if (!pool.isGated) return undefined;
+    const { accountId, holder, gateOf } = this.context;
+    try {
+      return await say(gateOf(pool.relay.id), holder);
+    } catch (error) {
+      logError('gate_unavailable', error, { account_id: accountId, relay_id: pool.relay.id });
+      return undefined;
+    }
+  }
+}

@@ -1,0 +1,137 @@
+import { describe, expect, test } from 'vitest';
+import { AcceptQueue } from '../../src/outbox/accept-queue.ts';
+
+/** A queue whose disk is in the hands of the test. Requests below zero cannot be handled. */
+function open() {
+  const handled: number[] = [];
+  const syncs: { done: () => void; fail: (error: unknown) => void }[] = [];
+  const queue = new AcceptQueue<number, string>(
+    (request) => {
+      handled.push(request);
+      if (request < 0) throw new Error(`cannot ${request}`);
+      return `did ${request}`;
+    },
+    () =>
+      new Promise<void>((resolve, reject) => {
+        syncs.push({ done: resolve, fail: reject });
+      }),
+  );
+  const answered: number[] = [];
+  const submit = (request: number) => {
+    const answer = queue.submit(request);
+    const note = () => answered.push(request);
+    answer.then(note, note);
+    return answer;
+  };
+  return { submit, handled, syncs, answered };
+}
+
+/** Until every continuation that could run has run. */
+const settled = () => new Promise<void>((resolve) => setImmediate(resolve));
+
+describe('the accept queue', () => {
+  test('handles a request at once, and answers once it is durable', async () => {
+    const { submit, handled, syncs, answered } = open();
+    const answer = submit(1);
+    expect(handled).toEqual([1]);
+    await settled();
+    expect(answered).toEqual([]);
+    syncs[0]?.done();
+    expect(await answer).toBe('did 1');
+  });
+
+  test('lets the requests that arrive during a sync share the next one', async () => {
+    const { submit, handled, syncs, answered } = open();
+    const first = submit(1);
+    const later = [submit(2), submit(3), submit(4)];
+    await settled();
+    expect(handled).toEqual([1]);
+    expect(syncs).toHaveLength(1);
+    syncs[0]?.done();
+    await first;
+    await settled();
+    expect(handled).toEqual([1, 2, 3, 4]);
+    expect(syncs).toHaveLength(2);
+    expect(answered).toEqual([1]);
+    later.push(submit(5));
+    syncs[1]?.done();
+    await settled();
+    expect(answered).toEqual([1, 2, 3, 4]);
+    expect(syncs).toHaveLength(3);
+    syncs[2]?.done();
+    expect(await Promise.all(later)).toEqual(['did 2', 'did 3', 'did 4', 'did 5']);
+    expect(syncs).toHaveLength(3);
+  });
+
+  test('starts afresh after it was idle', async () => {
+    const { submit, syncs } = open();
+    for (const request of [1, 2, 3]) {
+      const answer = submit(request);
+      syncs.at(-1)?.done();
+      expect(await answer).toBe(`did ${request}`);
+      await settled();
+    }
+    expect(syncs).toHaveLength(3);
+  });
+
+  test('a request that cannot be handled fails alone', async () => {
+    const { submit, handled, syncs } = open();
+    const first = submit(1);
+    const answers = Promise.allSettled([submit(2), submit(-3), submit(4)]);
+    syncs[0]?.done();
+    await first;
+    await settled();
+    syncs[1]?.done();
+    expect(await answers).toEqual([
+      { status: 'fulfilled', value: 'did 2' },
+      { status: 'rejected', reason: new Error('cannot -3') },
+      { status: 'fulfilled', value: 'did 4' },
+    ]);
+    expect(handled).toEqual([1, 2, -3, 4]);
+  });
+
+  test('a sync that fails fails all who shared it, and nobody after them', async () => {
+    const { submit, syncs } = open();
+    const first = submit(1);
+    const shared = Promise.allSettled([submit(2), submit(-3), submit(4)]);
+    syncs[0]?.done();
+    await first;
+    await settled();
+    const after = submit(5);
+    syncs[1]?.fail(new Error('disk'));
+    const reason = new Error('disk');
+    expect(await shared).toEqual([
+      { status: 'rejected', reason },
+      { status: 'rejected', reason: new Error('cannot -3') },
+      { status: 'rejected', reason },
+    ]);
+    await settled();
+    syncs[2]?.done();
+    expect(await after).toBe('did 5');
+    expect(syncs).toHaveLength(3);
+  });
+
+  test('a first request that cannot be handled does not stop the next', async () => {
+    const { submit, syncs } = open();
+    await expect(submit(-1)).rejects.toThrow('cannot -1');
+    const next = submit(2);
+    for (const sync of syncs.splice(0)) sync.done();
+    await settled();
+    for (const sync of syncs.splice(0)) sync.done();
+    expect(await next).toBe('did 2');
+  });
+
+  test('a sync that throws instead of failing does not stop the next', async () => {
+    let isBroken = true;
+    const queue = new AcceptQueue<number, number>(
+      (request) => request,
+      () => {
+        if (isBroken) throw new Error('disk');
+        return Promise.resolve();
+      },
+    );
+    await expect(queue.submit(1)).rejects.toThrow('disk');
+    isBroken = false;
+    expect(await queue.submit(2)).toBe(2);
+  });
+});

@@ -1,0 +1,227 @@
+/**
+ * What a message says is nowhere in clear: not in the databases' files, not in the log, not in an error.
+ * The search looks for every planted word in several encodings, and proves itself on words that must be there.
+ */
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { type ApiClient, openAccount, type TestAccount } from '../support/api-client.ts';
+import { canary, filesBelow, findIn } from '../support/canary.ts';
+import { ADMIN_TOKEN, startRelay, TEST_SETTINGS } from '../support/relay-under-test.ts';
+import { startScriptedServer } from '../support/scripted-smtp-server.ts';
+
+const planted = {
+  subject: canary('subject'),
+  senderName: canary('sendername'),
+  recipient: canary('recipient'),
+  recipientDomain: `${canary('domain')}.example`,
+  recipientName: canary('recipientname'),
+  cc: canary('cc'),
+  bcc: canary('bcc'),
+  replyTo: canary('replyto'),
+  text: canary('text'),
+  html: canary('html'),
+  headerValue: canary('headervalue'),
+  tag: canary('tag'),
+  filename: canary('filename'),
+  attachment: canary('attachment'),
+  refused: canary('refused'),
+  refusedReply: canary('refusedreply'),
+  deferred: canary('deferred'),
+  deferredReply: canary('deferredreply'),
+  password: canary('password'),
+  idempotencyKey: canary('idempotency'),
+  wrongField: canary('wrongfield'),
+  wrongKey: canary('wrongkey'),
+};
+
+let account: TestAccount;
+let messageId: string;
+let stateFolder: string;
+let running: Map<string, Buffer>;
+let stopped: Map<string, Buffer>;
+const log: string[] = [];
+const errors: string[] = [];
+
+beforeAll(async () => {
+  stateFolder = await mkdtemp(join(tmpdir(), 'edge-relay-'));
+  const smtp = await startScriptedServer({
+    auth: { methods: ['PLAIN'], username: 'sender', secret: planted.password },
+    hooks: {
+      RCPT: (_connection, _verb, argument) => {
+        if (argument.includes(planted.refused)) {
+          return `550 5.1.1 <${planted.refused}@example.net> ${planted.refusedReply}: no such user`;
+        }
+        return argument.includes(planted.deferred)
+          ? `450 4.2.1 <${planted.deferred}@example.net> ${planted.deferredReply}: busy`
+          : undefined;
+      },
+    },
+  });
+  const relay = await startRelay({ stateFolder, onLog: (line) => log.push(line) });
+  account = await openAccount(relay.url, ADMIN_TOKEN, {
+    relay: { port: smtp.port, username: 'sender', password: planted.password },
+  });
+  const { client } = account;
+  const { cc, bcc, refused, deferred } = planted;
+  const email = {
+    from: `${planted.senderName} <sender@example.com>`,
+    to: [
+      `${planted.recipientName} <${planted.recipient}@${planted.recipientDomain}>`,
+      `${refused}@example.net`,
+      `${deferred}@example.net`,
+    ],
+    cc: `${cc}@example.net`,
+    bcc: `${bcc}@example.net`,
+    reply_to: `${planted.replyTo}@example.net`,
+    subject: planted.subject,
+    text: planted.text,
+    html: `<p>${planted.html}</p>`,
+    headers: { 'X-Secret': planted.headerValue },
+    tags: [{ name: 'kind', value: planted.tag }],
+    attachments: [
+      { filename: `${planted.filename}.txt`, content: Buffer.from(planted.attachment).toString('base64') },
+      { filename: 'large.txt', content: Buffer.from(planted.attachment.repeat(60_000)).toString('base64') },
+    ],
+  };
+  const sent = await client.post('/v1/emails', email, { 'idempotency-key': planted.idempotencyKey });
+  messageId = sent.body.id;
+  const found = await client.until(`/v1/emails/${messageId}`, ({ deliveries }) =>
+    deliveries.every(({ status }: { status: string }) =>
+      ['delivered', 'failed', 'deferred'].includes(status),
+    ),
+  );
+  // The planted words have really gone through: as mail, and as replies that the API gives back.
+  expect(found.deliveries.map(({ status }: { status: string }) => status)).toEqual([
+    'delivered',
+    'failed',
+    'deferred',
+    'delivered',
+    'delivered',
+  ]);
+  expect(found.deliveries[1].last_reply).toContain(planted.refusedReply);
+  expect(smtp.messages[0]?.data.toString()).toContain(planted.subject);
+  const { body: relays } = await client.get('/v1/relays');
+  await client.post(`/v1/relays/${relays.data[0].id}/verify`);
+  await provokeErrors(client, email);
+  running = await filesBelow(stateFolder);
+  await relay.stop();
+  stopped = await filesBelow(stateFolder);
+  await smtp.close();
+});
+
+afterAll(() => rm(stateFolder, { recursive: true, force: true }));
+
+async function provokeErrors(client: ApiClient, email: Record<string, unknown>): Promise<void> {
+  const { refused, wrongField } = planted;
+  const wrong: Record<string, unknown>[] = [
+    { from: `${refused}@elsewhere.example` },
+    { from: refused },
+    { to: refused },
+    { cc: [`${refused}@example.net`, `<${refused}`] },
+    { subject: `${planted.subject}\r\n` },
+    { headers: { 'X-Secret': `${planted.headerValue}\n` } },
+    { headers: { Bcc: planted.headerValue } },
+    { tags: [{ name: 'kind', value: `${planted.tag} !` }] },
+    { text: `${planted.text}\0` },
+    { template: planted.text },
+    { attachments: [{ filename: `${planted.filename}/`, content: '' }] },
+    { attachments: [{ filename: 'a', content: `${planted.attachment}*` }] },
+    { attachments: [{ filename: 'a', path: `https://${planted.recipientDomain}/` }] },
+    { subject: { [wrongField]: wrongField } },
+    { to: [{ [wrongField]: wrongField }] },
+  ];
+  for (const change of wrong) {
+    const answer = await client.post('/v1/emails', { ...email, ...change });
+    expect([answer.status, change]).toEqual([expect.toBeOneOf([400, 403, 422]), change]);
+    errors.push(JSON.stringify([answer.body, ...answer.headers]));
+  }
+  const others = [
+    await client.post('/v1/emails', `{"subject":"${planted.subject}`),
+    await client.post('/v1/emails', email, { 'idempotency-key': `${planted.idempotencyKey}`.repeat(20) }),
+    await client.post('/v1/emails', { ...email, text: 'x' }, { 'idempotency-key': planted.idempotencyKey }),
+    await client.get(`/v1/emails/${planted.recipient}`),
+    await client.get(`/v1/contacts/${planted.recipient}@example.net?x=${planted.subject}`),
+    await client.call('GET', '/v1/emails', undefined, { authorization: `Bearer ${planted.wrongKey}` }),
+    await client.post('/v1/relays', { host: '127.0.0.1', port: 25, password: planted.password }),
+    await client.post('/v1/relays', {
+      host: `${planted.recipientDomain}:`,
+      port: 587,
+      password: planted.password,
+    }),
+  ];
+  for (const answer of others) {
+    expect(answer.status).toBeGreaterThanOrEqual(400);
+    errors.push(JSON.stringify([answer.body, ...answer.headers]));
+  }
+}
+
+const secrets = () => ({
+  ...planted,
+  apiKey: account.client.token,
+  apiKeySecret: account.client.token.slice('er_live_'.length),
+  adminToken: ADMIN_TOKEN,
+  masterKey: (TEST_SETTINGS.MASTER_KEYS ?? '').slice(2),
+});
+
+function leaks(files: ReadonlyMap<string, Buffer>): string[] {
+  return Object.entries(secrets()).flatMap(([name, text]) =>
+    findIn(files, text).map((place) => `${name} in ${place}`),
+  );
+}
+
+describe('the files of the databases', () => {
+  test('are searched where they really are: D1, the object, and their logs', () => {
+    const names = [...running.keys()];
+    expect(names.some((name) => name.startsWith('d1') && name.endsWith('.sqlite'))).toBe(true);
+    expect(names.some((name) => name.startsWith('do') && name.endsWith('.sqlite'))).toBe(true);
+    expect(names.some((name) => name.endsWith('-wal'))).toBe(true);
+    for (const files of [running, stopped]) {
+      const places = findIn(files, account.id);
+      expect(places.some((place) => place.startsWith('d1') && place.endsWith('plain'))).toBe(true);
+      expect(places.some((place) => place.startsWith('do') && place.endsWith('plain'))).toBe(true);
+      expect(findIn(files, messageId).some((place) => place.startsWith('do'))).toBe(true);
+    }
+  });
+
+  test('hold none of the planted words while the relay runs', () => {
+    expect(leaks(running)).toEqual([]);
+  });
+
+  test('hold none of the planted words once it has stopped', () => {
+    expect(leaks(stopped)).toEqual([]);
+  });
+});
+
+test('a planted word is found in every encoding that is searched', () => {
+  const word = Buffer.from(planted.subject);
+  const encodings = {
+    plain: word,
+    hex: Buffer.from(word.toString('hex')),
+    utf16: Buffer.from(planted.subject, 'utf16le'),
+    ...Object.fromEntries(
+      [0, 1, 2].map((phase) => [
+        `base64-${phase}`,
+        Buffer.from(Buffer.concat([Buffer.alloc(phase, 'x'), word, Buffer.from('tail')]).toString('base64')),
+      ]),
+    ),
+  };
+  for (const [name, bytes] of Object.entries(encodings)) {
+    expect(findIn(new Map([[name, Buffer.concat([Buffer.from('~~'), bytes])]]), planted.subject)).not.toEqual(
+      [],
+    );
+  }
+});
+
+test('the log has its lines, and none of the planted words', () => {
+  const printed = new Map([['log', Buffer.from(log.join('\n'))]]);
+  expect(findIn(printed, account.id)).toContain('log: plain');
+  expect(findIn(printed, '/v1/emails/:id')).toContain('log: plain');
+  expect(leaks(printed)).toEqual([]);
+});
+
+test('no error gives back what it is about', () => {
+  expect(errors).toHaveLength(23);
+  expect(leaks(new Map(errors.map((error) => [error, Buffer.from(error)])))).toEqual([]);
+});
