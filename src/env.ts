@@ -64,6 +64,9 @@ const settingsSchema = z.object({
   ALLOW_PRIVATE_RELAYS: flag,
   ALLOW_PLAINTEXT_RELAYS: flag,
 
+  /** `errors`: a log line only for requests that were refused or failed. What was sent stands in the ledger. */
+  LOG_REQUESTS: z.enum(['all', 'errors']).default('errors'),
+
   KEY_MESSAGES_PER_SECOND: whole(1000, 1),
   BACKLOG_LIMIT: whole(100_000, 1),
   BODY_RETENTION_DAYS: whole(7, 1),

@@ -61,22 +61,27 @@ export function sealMessage(
   key: SealingKey,
   identity: { accountId: string; id: string },
   message: { summary: MessageSummary; head: MessageHead; attachments: readonly Uint8Array[] },
-  /** The key under which fingerprints are compared: one that stays when another starts to seal. */
-  fingerprintKey: SealingKey = key,
-): SealedMessage & { readonly fingerprint: Uint8Array } {
+  /** Asks for a fingerprint, under a key that stays when another starts to seal. */
+  fingerprintKey?: SealingKey,
+): SealedMessage & { readonly fingerprint: Uint8Array | undefined } {
   const summary = encoder.encode(JSON.stringify(message.summary));
   const head = encoder.encode(JSON.stringify(message.head));
-  const fingerprint = createHmac('sha256', keyedHash(fingerprintKey, 'fingerprint', ''));
-  for (const part of [summary, head, ...message.attachments])
-    fingerprint.update(`${part.byteLength}:`).update(part);
+  const fingerprint =
+    fingerprintKey && fingerprintOf(fingerprintKey, [summary, head, ...message.attachments]);
   return {
     summary: seal(key, summaryPlace(identity), summary),
     head: piecesOf([head]).map((piece, index) => seal(key, piecePlace(identity, 'head', index), piece)),
     attachments: piecesOf(message.attachments).map((piece, index) =>
       seal(key, piecePlace(identity, 'attachments', index), piece),
     ),
-    fingerprint: new Uint8Array(fingerprint.digest()),
+    fingerprint,
   };
+}
+
+function fingerprintOf(key: SealingKey, parts: readonly Uint8Array[]): Uint8Array {
+  const hash = createHmac('sha256', keyedHash(key, 'fingerprint', ''));
+  for (const part of parts) hash.update(`${part.byteLength}:`).update(part);
+  return new Uint8Array(hash.digest());
 }
 
 export function openSummary(

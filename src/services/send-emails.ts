@@ -47,6 +47,7 @@ export async function sendEmails(
   const hashKey = account.dataKeys[0] ?? key;
   const hash = (purpose: string, value: Uint8Array | string) =>
     Buffer.from(keyedHash(hashKey, purpose, value)).toString('base64');
+  const isRepeatable = options.idempotencyKey !== undefined;
   const result = await submitMessages(env, {
     accountId,
     keyId: actor.keyId,
@@ -62,9 +63,9 @@ export async function sendEmails(
           key,
           { accountId, id },
           { ...draft, summary },
-          hashKey,
+          isRepeatable ? hashKey : undefined,
         );
-        fingerprints.push(fingerprint);
+        if (fingerprint) fingerprints.push(fingerprint);
         return { id, recipientCount: recipientsOf(summary).length, ...sealed };
       });
       return { messages, fingerprint: hash('fingerprints', Buffer.concat(fingerprints)) };

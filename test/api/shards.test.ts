@@ -55,7 +55,12 @@ async function sealedUnder(owner: TestAccount, id: string, idempotencyKey = '') 
   if (!key) throw new Error('no data key');
   const draft = readEmail(email);
   const summary = { ...draft.summary, envelopeFrom: draft.summary.from.address };
-  const { fingerprint, ...sealed } = sealMessage(key, { accountId: owner.id, id }, { ...draft, summary });
+  const { fingerprint, ...sealed } = sealMessage(
+    key,
+    { accountId: owner.id, id },
+    { ...draft, summary },
+    key,
+  );
   const hash = (purpose: string, value: Uint8Array | string) =>
     Buffer.from(keyedHash(key, purpose, value)).toString('base64');
   return {
@@ -64,7 +69,10 @@ async function sealedUnder(owner: TestAccount, id: string, idempotencyKey = '') 
       keyId: owner.keyId,
       messages: [{ id, recipientCount: recipientsOf(summary).length, ...sealed }],
     },
-    claim: { keyHash: hash('idempotency', idempotencyKey), fingerprint: hash('fingerprints', fingerprint) },
+    claim: {
+      keyHash: hash('idempotency', idempotencyKey),
+      fingerprint: hash('fingerprints', fingerprint ?? ''),
+    },
   };
 }
 

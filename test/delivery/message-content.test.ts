@@ -195,7 +195,9 @@ describe('attachments', () => {
 
 describe('the fingerprint', () => {
   const fingerprint = (message: Partial<typeof MESSAGE>, key = KEY, identity = IDENTITY) =>
-    Buffer.from(sealMessage(key, identity, { ...MESSAGE, ...message }).fingerprint).toString('hex');
+    Buffer.from(sealMessage(KEY, identity, { ...MESSAGE, ...message }, key).fingerprint ?? []).toString(
+      'hex',
+    );
   const a = new Uint8Array([1, 2]);
   const b = new Uint8Array([3]);
 
@@ -203,6 +205,10 @@ describe('the fingerprint', () => {
     expect(fingerprint({})).toBe(fingerprint({}));
     expect(fingerprint({}, KEY, { ...IDENTITY, id: 'msg_1' })).toBe(fingerprint({}));
     expect(fingerprint({ attachments: [a, b] })).toBe(fingerprint({ attachments: [a.slice(), b.slice()] }));
+  });
+
+  test('is made only where it is asked for', () => {
+    expect(sealMessage(KEY, IDENTITY, MESSAGE).fingerprint).toBeUndefined();
   });
 
   test('is different for any change', () => {
