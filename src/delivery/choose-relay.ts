@@ -5,15 +5,11 @@
  * - Otherwise a relay for certain From domains carries only those, and is preferred for them over a relay for
  *   all domains.
  * - Then the lower priority comes first, and relays of one priority share the mail by weight.
- * - Of that order, the first relay that is not closed is taken.
+ * - Of that order, the dispatcher takes the first relay that is not closed.
  */
 
-export interface RelayChoice {
+export interface RoutedRelay {
   readonly id: string;
-  readonly version: number;
-}
-
-export interface RoutedRelay extends RelayChoice {
   /** Lower first. */
   readonly priority: number;
   /** The share of the mail among relays of one priority; at least 1. */
@@ -27,19 +23,6 @@ export interface MessageRoute {
   readonly fromDomain: string;
   readonly relayId?: string | undefined;
 }
-
-/** A relay that failed as a whole stays closed until `untilMs`; a new version of it starts afresh. */
-export interface RelayClosure {
-  readonly version: number;
-  readonly failures: number;
-  readonly untilMs: number;
-}
-
-export type RelayDecision<R> =
-  | { readonly kind: 'relay'; readonly relay: R }
-  /** Every relay is closed; the first opens at `untilMs`. */
-  | { readonly kind: 'wait'; readonly untilMs: number }
-  | { readonly kind: 'none' };
 
 /**
  * The relays that may carry a message, the first choice first. `random` gives numbers from 0 to below 1, and is
@@ -70,20 +53,4 @@ export function rankRelays<R extends RoutedRelay>(
  */
 function weightedDelay(weight: number, random: number): number {
   return -Math.log(1 - random) / weight;
-}
-
-/** The first relay, in the order given, that is not closed. */
-export function chooseRelay<R extends RelayChoice>(
-  candidates: readonly R[],
-  closures: ReadonlyMap<string, RelayClosure>,
-  nowMs: number,
-): RelayDecision<R> {
-  let untilMs = Number.POSITIVE_INFINITY;
-  for (const relay of candidates) {
-    const closure = closures.get(relay.id);
-    if (!closure || closure.version !== relay.version || closure.untilMs <= nowMs)
-      return { kind: 'relay', relay };
-    untilMs = Math.min(untilMs, closure.untilMs);
-  }
-  return candidates.length === 0 ? { kind: 'none' } : { kind: 'wait', untilMs };
 }

@@ -29,7 +29,6 @@ export interface DeliveryState {
 
 export type TimelineEventType =
   | 'queued'
-  | 'sent'
   | 'delivered'
   | 'delivery_delayed'
   | 'bounced'

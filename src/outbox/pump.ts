@@ -85,9 +85,10 @@ export class Pump {
   }
 
   private async pass(): Promise<void> {
-    this.isPassing = true;
     try {
-      while (this.isKicked) {
+      // Idle is said at once: an alarm that found the pump at work would come again at the watchdog's pace, for ever.
+      this.isPassing = this.isRunning || this.hasWork;
+      while (this.isPassing && this.isKicked) {
         this.isKicked = false;
         await this.expireOverdue();
         await this.openSession();

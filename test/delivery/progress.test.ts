@@ -94,7 +94,7 @@ describe('a step forward', () => {
   });
 
   test('keeps the timeline in order and bounded, whatever comes', () => {
-    const types = ['sent', 'delivery_delayed', 'in_doubt', 'failed'] as const;
+    const types = ['queued', 'delivery_delayed', 'in_doubt', 'failed'] as const;
     fc.assert(
       fc.property(fc.array(fc.constantFrom(...types), { minLength: 150, maxLength: 450 }), (list) => {
         let progress = newProgress(1, 0);

@@ -191,7 +191,6 @@ function formatAll(mailboxes: readonly Mailbox[]): string[] {
 /** What the wire format calls our events. It knows no doubt and no expiry; what is not in here it need not know. */
 const WIRE_EVENTS: Readonly<Record<string, string>> = {
   queued: 'queued',
-  sent: 'sent',
   delivered: 'delivered',
   delivery_delayed: 'delivery_delayed',
   in_doubt: 'delivery_delayed',
