@@ -3,7 +3,7 @@
  * gate: mail through any other costs no call. A gate that does not answer is treated as one that grants nothing.
  */
 import { logError } from '../log.ts';
-import type { GateApi } from '../relay-gate/client.ts';
+import type { GateApi, Lease } from '../relay-gate/client.ts';
 import type { RelayCause } from './dispatcher.ts';
 import type { PumpContext } from './pump.ts';
 import type { RelayPool } from './relay-pool.ts';
@@ -23,15 +23,19 @@ export class GateKeeper {
   /** True where the pool may open the session that was counted for it. */
   async mayOpen(pool: RelayPool): Promise<boolean> {
     if (!pool.isGated) return true;
-    await this.ask(pool, 0);
-    return pool.isOpen(Date.now()) && pool.sessions <= pool.leasedSessions;
+    const lease = await this.ask(pool, 0);
+    const isLent = pool.isOpen(Date.now()) && pool.sessions <= pool.leasedSessions;
+    if (!isLent) pool.growNotBefore(lease?.retryAtMs ?? Date.now() + UNAVAILABLE_MS);
+    return isLent;
   }
 
   /** A permit to start one message; asked for in lots. */
   async hasPermit(pool: RelayPool): Promise<boolean> {
     if (!pool.isGated || pool.usePermit(Date.now())) return true;
-    await this.ask(pool, Math.min(PERMITS_AT_ONCE, 1 + this.context.ledger.backlog));
-    return pool.usePermit(Date.now());
+    const lease = await this.ask(pool, Math.min(PERMITS_AT_ONCE, 1 + this.context.ledger.backlog));
+    if (pool.usePermit(Date.now())) return true;
+    pool.pauseUntil(lease?.retryAtMs ?? Date.now() + UNAVAILABLE_MS);
+    return false;
   }
 
   /** Keeps the sessions that are open from being given to others. */
@@ -59,7 +63,8 @@ export class GateKeeper {
     await this.tell(pool, (gate, holder) => gate.release(holder, unused));
   }
 
-  private async ask(pool: RelayPool, messages: number): Promise<void> {
+  /** undefined where the gate does not answer. */
+  private async ask(pool: RelayPool, messages: number): Promise<Lease | undefined> {
     const { ledger, settings } = this.context;
     const { perSession: _, ...limits } = pool.relay.limits;
     const lease = await this.tell(pool, (gate, holder) =>
@@ -74,7 +79,7 @@ export class GateKeeper {
       }),
     );
     if (lease) pool.grant(lease);
-    else pool.pauseUntil(Date.now() + UNAVAILABLE_MS);
+    return lease;
   }
 
   /** undefined where the relay has no gate, or its gate does not answer. */

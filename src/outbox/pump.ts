@@ -124,7 +124,7 @@ export class Pump {
   private startSession(pool: RelayPool): void {
     const { ledger, settings } = this.context;
     if (pool.sessions >= pool.wantedSessions(ledger.backlog, settings.SESSIONS_PER_RELAY)) return;
-    if (this.dispatcher.openingSessions >= OPENING_LIMIT || !pool.isOpen(Date.now())) return;
+    if (this.dispatcher.openingSessions >= OPENING_LIMIT || !pool.mayGrow(Date.now())) return;
     pool.sessions++;
     pool.opening++;
     const session = this.runSession(pool)

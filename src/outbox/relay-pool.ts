@@ -41,6 +41,7 @@ export class RelayPool {
   private failures = 0;
   private closedUntilMs = 0;
   private pausedUntilMs = 0;
+  private fullUntilMs = 0;
   private lease: { sessions: number; messages: number; validUntilMs: number } | undefined;
   private minute = { startMs: 0, count: 0, before: 0 };
 
@@ -134,6 +135,7 @@ export class RelayPool {
     this.relay = relay;
     this.recover();
     this.pausedUntilMs = 0;
+    this.fullUntilMs = 0;
     this.lease = undefined;
   }
 
@@ -146,13 +148,21 @@ export class RelayPool {
     this.pausedUntilMs = Math.max(this.pausedUntilMs, atMs);
   }
 
+  /** The gate has no more sessions to lend until then; those that are open go on. */
+  growNotBefore(atMs: number): void {
+    this.fullUntilMs = atMs;
+  }
+
+  mayGrow(nowMs: number): boolean {
+    return this.isOpen(nowMs) && this.fullUntilMs <= nowMs;
+  }
+
   /** What the gate granted. */
   grant(lease: Lease): void {
     const { sessions, messages, validUntilMs } = lease;
     this.hasProbe = lease.probe === true;
     this.lease = { sessions, messages, validUntilMs };
     if (lease.closedUntilMs !== undefined) this.closedUntilMs = lease.closedUntilMs;
-    if (lease.messages === 0 && lease.retryAtMs !== undefined) this.pauseUntil(lease.retryAtMs);
   }
 
   get leasedSessions(): number {

@@ -75,6 +75,20 @@ describe('a relay', () => {
     expect(server.connections).toHaveLength(2);
   });
 
+  test('is paced to what it takes in a minute: more is accepted, waits, and is not failed', async () => {
+    const server = await serverWith();
+    const { client, relayIds } = await clientWith({ port: server.port, limits: { per_minute: 5 } });
+    expect((await client.post('/v1/emails/batch', numbered(8))).status).toBe(200);
+    await server.waitForMessages(5);
+    await client.until('/v1/account', (body) => body.statistics.backlog === 3);
+    const { body: list } = await client.get('/v1/emails');
+    const events = list.data.map((item: { last_event: string }) => item.last_event).sort();
+    expect(events).toEqual([...Array(5).fill('delivered'), ...Array(3).fill('queued')]);
+    const { body: health } = await client.get(`/v1/relays/${relayIds[0]}/health`);
+    expect(health).toMatchObject({ breaker: 'closed', last_error: null });
+    expect(server.messages).toHaveLength(5);
+  });
+
   test('gets a new session after as many messages as it allows in one', async () => {
     const server = await serverWith();
     const { client } = await clientWith({ port: server.port, limits: { sessions: 1, per_session: 10 } });

@@ -10,7 +10,7 @@ import type { LedgerDatabase } from './database.ts';
 import { CLOSED, type DotRecord, DUE, HELD, type LedgerItem, phaseOf, WAITING } from './message-row.ts';
 import { MessageTable } from './message-table.ts';
 import { type KeptDays, sweep } from './retention.ts';
-import { WorkQueue } from './work-queue.ts';
+import { DUE_AT_ONCE_MS, WorkQueue } from './work-queue.ts';
 
 /** A change of one message, decided by the pump. */
 export interface ItemChange {
@@ -60,11 +60,11 @@ export class Ledger {
       return request.messages.filter((message) => {
         const phase = queue.phaseOfNew(message.id);
         if (!messages.insert(message, { keyId: request.keyId, nowMs, phase })) return false;
-        if (phase === DUE) queue.reschedule(message.id, undefined, nowMs);
+        if (phase === DUE) queue.reschedule(message.id, undefined, DUE_AT_ONCE_MS);
         return true;
       });
     });
-    for (const { id } of admitted) queue.admit(id, nowMs);
+    for (const { id } of admitted) queue.admit(id);
     this.openCount += admitted.length;
   }
 

@@ -15,6 +15,9 @@ const SCAN_PAGE = 64;
 /** How far ids of several clocks may be out of order without costing a row each. */
 const CLOCK_SLACK_MS = 10_000;
 
+/** The key in `due` of what waits for no time: the one that follows from its progress. */
+export const DUE_AT_ONCE_MS = 0;
+
 export class WorkQueue {
   private readonly db: LedgerDatabase;
   private readonly messages: MessageTable;
@@ -51,7 +54,9 @@ export class WorkQueue {
 
   /** After a message was written: it stays in hand only while it is at its dot. */
   settle(item: LedgerItem): void {
-    if (item.dot?.pending) return;
+    // The customer or the expiry may change a message that lies ready: taken from there it would be the old one.
+    if (!this.inHand.has(item.id)) this.discardReady(item.id);
+    else if (item.dot?.pending) return;
     this.inHand.delete(item.id);
     if (item.dueAtMs !== undefined) this.expectDue(item.dueAtMs);
     // Some of its recipients are to go on at once, in another transaction.
@@ -90,8 +95,8 @@ export class WorkQueue {
   }
 
   /** After a new message was committed. */
-  admit(id: string, nowMs: number): void {
-    if (id <= this.lowWater) this.expectDue(nowMs);
+  admit(id: string): void {
+    if (id <= this.lowWater) this.expectDue(DUE_AT_ONCE_MS);
     else if (id <= this.cursor) this.late.push(id);
   }
 
@@ -140,6 +145,11 @@ export class WorkQueue {
     const page = this.messages.listWaiting(this.cursor, SCAN_PAGE);
     this.cursor = page.at(-1)?.id ?? this.cursor;
     this.buffer.push(...page);
+  }
+
+  private discardReady(id: string): void {
+    this.buffer = this.buffer.filter((ready) => ready.id !== id);
+    this.late = this.late.filter((ready) => ready !== id);
   }
 
   private expectDue(atMs: number): void {
