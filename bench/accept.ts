@@ -1,7 +1,7 @@
 /** Accepting mail over HTTP, beside a bare echo. What each figure means is in README.md. */
-import { createServer } from 'node:net';
 import { startBenchRelay } from './bench-relay.ts';
 import { type Figures, figureOf, pairs, RUNS, ratios } from './figures.ts';
+import { freePort } from './free-port.ts';
 import { LoadClient } from './load-client.ts';
 import { FROM, SMALL_TEXT, SUBJECT, TEXT_10_KB, TO } from './messages.ts';
 
@@ -14,7 +14,7 @@ export async function measureAccept(): Promise<Figures> {
   // Nothing is delivered meanwhile: the upstream refuses the connection, and the next attempt is far away.
   const { relay, headers } = await startBenchRelay({
     entry: 'accept-worker.ts',
-    port: await refusingPort(),
+    port: await freePort(),
     settings: { RETRY_FIRST_MS: '3600000', RETRY_MAX_MS: '3600000' },
   });
   const email = JSON.stringify({ from: FROM, to: TO, subject: SUBJECT, text: TEXT_10_KB });
@@ -46,14 +46,4 @@ export async function measureAccept(): Promise<Figures> {
   } finally {
     await relay.stop();
   }
-}
-
-/** A loopback port that nobody listens on. */
-async function refusingPort(): Promise<number> {
-  const server = createServer();
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
-  const address = server.address();
-  await new Promise((resolve) => server.close(resolve));
-  if (address === null || typeof address === 'string') throw new Error('no port');
-  return address.port;
 }

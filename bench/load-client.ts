@@ -33,22 +33,33 @@ export class LoadClient {
 
   /** Requests per second over about that time. Rejects at the first answer that is not 200. */
   async perSecond(durationMs: number): Promise<number> {
+    const startedMs = performance.now();
+    const answers = await this.#run(() => performance.now() - startedMs < durationMs);
+    return (answers * 1000) / (performance.now() - startedMs);
+  }
+
+  /** So many requests. Rejects at the first answer that is not 200. */
+  async send(requests: number): Promise<void> {
+    let left = requests;
+    await this.#run(() => left-- > 0);
+  }
+
+  async #run(goesOn: () => boolean): Promise<number> {
     // New ones for each run: the server closes connections that idle between two.
     const sockets = Array.from({ length: this.#load.connections }, () =>
       connect({ host: this.#load.url.hostname, port: Number(this.#load.url.port), noDelay: true }),
     );
-    const startedMs = performance.now();
     let answers = 0;
     try {
       await Promise.all(
         sockets.map(async (socket) => {
-          while (performance.now() - startedMs < durationMs) {
+          while (goesOn()) {
             await this.#exchange(socket);
             answers++;
           }
         }),
       );
-      return (answers * 1000) / (performance.now() - startedMs);
+      return answers;
     } finally {
       for (const socket of sockets) socket.destroy();
     }

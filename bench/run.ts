@@ -1,26 +1,35 @@
 /**
  * `npm run bench`: measures beside peers on this machine, prints a table and writes `results.json`.
  * `node bench/run.ts session ledger` measures some of the groups and leaves the figures of the others.
+ * `--full` grows a ledger to a million messages instead of 200,000.
  */
 import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { measureAccept } from './accept.ts';
+import { measureCost } from './cost.ts';
 import { type Figures, tableOf } from './figures.ts';
+import { measureGrowth } from './growth.ts';
 import { measureLedger } from './ledger.ts';
 import { measurePath } from './path.ts';
+import { measurePostfix } from './postfix-path.ts';
 import { measureSession } from './session.ts';
+
+const isFull = process.argv.includes('--full');
 
 const GROUPS = {
   session: measureSession,
   accept: measureAccept,
   ledger: measureLedger,
+  growth: () => measureGrowth({ isFull }),
+  cost: measureCost,
   path: measurePath,
+  postfix: measurePostfix,
 } satisfies Record<string, () => Promise<Figures>>;
 type Group = keyof typeof GROUPS;
 
 const RESULTS = join(import.meta.dirname, 'results.json');
 
-const wanted = process.argv.slice(2);
+const wanted = process.argv.slice(2).filter((word) => word !== '--full');
 const unknown = wanted.filter((name) => !(name in GROUPS));
 if (unknown.length > 0) {
   console.error(`There is no group ${unknown.join(', ')}; there are ${Object.keys(GROUPS).join(', ')}.`);
