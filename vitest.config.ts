@@ -18,7 +18,7 @@ export default defineConfig({
       {
         test: {
           name: 'pure',
-          include: ['test/{smtp,mime,delivery,crypto,relay-gate}/**/*.test.ts', 'test/*.test.ts'],
+          include: ['test/{smtp,mime,delivery,crypto,relay-gate,model}/**/*.test.ts', 'test/*.test.ts'],
           environment: 'node',
         },
       },
@@ -41,7 +41,7 @@ export default defineConfig({
       {
         test: {
           name: 'system',
-          include: ['test/{outbox,system}/**/*.test.ts'],
+          include: ['test/{outbox,system,faults}/**/*.test.ts'],
           environment: 'node',
           fileParallelism: false,
           testTimeout: 120_000,
