@@ -1,6 +1,8 @@
-/** Writes decisions down: reply texts sealed, one transaction, one sync. */
+/** Writes decisions down: reply texts sealed, one transaction, and one sync that sessions share where they can. */
+
 import type { Step } from '../delivery/attempt.ts';
-import type { Ledger } from './ledger/ledger.ts';
+import { AcceptQueue } from './accept-queue.ts';
+import type { ItemChange, Ledger } from './ledger/ledger.ts';
 import type { DotRecord, LedgerItem } from './ledger/message-row.ts';
 import { openReplies, sealReplies } from './message-content.ts';
 import type { SendingStateReader } from './sending-state.ts';
@@ -19,7 +21,7 @@ export class Bookkeeper {
   private readonly ledger: Ledger;
   private readonly accountId: string;
   private readonly state: SendingStateReader;
-  private readonly sync: () => Promise<void>;
+  private readonly queue: AcceptQueue<readonly ItemChange[], readonly LedgerItem[]>;
   /** Since the object started. */
   commits = 0;
 
@@ -32,13 +34,16 @@ export class Bookkeeper {
     this.ledger = ledger;
     this.accountId = account.accountId;
     this.state = account.state;
-    this.sync = sync;
+    this.queue = new AcceptQueue<readonly ItemChange[], readonly LedgerItem[]>(
+      (changes) => ledger.commit(changes),
+      sync,
+    );
   }
 
   /** Resolves with the items as they are now, once the decisions are durable. */
   async commit(decisions: readonly Decision[]): Promise<readonly LedgerItem[]> {
     if (decisions.length === 0) return [];
-    const written = this.ledger.commit(
+    const written = await this.queue.submit(
       decisions.map(({ item, step, dot }) => ({
         item,
         progress: step.progress,
@@ -48,7 +53,6 @@ export class Bookkeeper {
     );
     this.commits++;
     if (this.commits % COMMITS_PER_LOW_WATER === 0) this.ledger.queue.saveLowWater();
-    await this.sync();
     return written;
   }
 
