@@ -4,7 +4,7 @@
  */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { existsSync, readFileSync } from 'node:fs';
+import { existsSync, readFileSync, rmSync } from 'node:fs';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -26,8 +26,10 @@ export interface RelayServer {
 const STATE_ROOT = existsSync('/dev/shm') ? '/dev/shm' : tmpdir();
 
 const live = new Set<ChildProcess>();
+const folders = new Set<string>();
 process.on('exit', () => {
   for (const child of live) killGroup(child);
+  for (const folder of folders) rmSync(folder, { recursive: true, force: true, maxRetries: 5 });
 });
 // Without these, an interrupted run would leave its servers behind.
 for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => process.exit(130));
@@ -37,6 +39,7 @@ export async function startRelayServer(options: {
   readonly env: Readonly<Record<string, string>>;
 }): Promise<RelayServer> {
   const stateFolder = await mkdtemp(join(STATE_ROOT, 'edge-relay-faults-'));
+  folders.add(stateFolder);
   const child = spawn(process.execPath, [fileURLToPath(import.meta.url)], {
     env: { ...process.env, ...options.env, FAULTS_RELAY_CHILD: '1' },
     stdio: ['pipe', 'pipe', 'inherit'],
