@@ -1,7 +1,7 @@
 /** Writes decisions down: reply texts sealed, one transaction, and one sync that sessions share where they can. */
 
 import type { Step } from '../delivery/attempt.ts';
-import { AcceptQueue } from './accept-queue.ts';
+import { GroupCommit } from './group-commit.ts';
 import type { ItemChange, Ledger } from './ledger/ledger.ts';
 import type { DotRecord, LedgerItem } from './ledger/message-row.ts';
 import { openReplies, sealReplies } from './message-content.ts';
@@ -21,7 +21,7 @@ export class Bookkeeper {
   private readonly ledger: Ledger;
   private readonly accountId: string;
   private readonly state: SendingStateReader;
-  private readonly queue: AcceptQueue<readonly ItemChange[], readonly LedgerItem[]>;
+  private readonly queue: GroupCommit<readonly ItemChange[], readonly LedgerItem[]>;
   /** Since the object started. */
   commits = 0;
 
@@ -34,7 +34,7 @@ export class Bookkeeper {
     this.ledger = ledger;
     this.accountId = account.accountId;
     this.state = account.state;
-    this.queue = new AcceptQueue<readonly ItemChange[], readonly LedgerItem[]>(
+    this.queue = new GroupCommit<readonly ItemChange[], readonly LedgerItem[]>(
       (changes) => ledger.commit(changes),
       sync,
     );

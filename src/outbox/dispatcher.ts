@@ -149,15 +149,7 @@ export class Dispatcher {
   }
 
   contextOf(pool: RelayPool, item: LedgerItem): AttemptContext {
-    const { RETRY_FIRST_MS, RETRY_MAX_MS, RETRY_FOR_MS } = this.context.settings;
-    return {
-      relayId: pool.relay.id,
-      acceptedAtMs: item.acceptedAtMs,
-      nowMs: Date.now(),
-      random: Math.random(),
-      retry: { firstMs: RETRY_FIRST_MS, maxMs: RETRY_MAX_MS, forMs: RETRY_FOR_MS },
-      hasAlternative: this.targetOf(item.id) !== undefined,
-    };
+    return { ...this.attemptAt(pool.relay.id, item), hasAlternative: this.targetOf(item.id) !== undefined };
   }
 
   /** A reply to a message was about the relay. Says when the message may be tried again. */
@@ -264,7 +256,7 @@ export class Dispatcher {
         await this.recordDoubt(item);
         return undefined;
       }
-      const context = this.contextWithout(item);
+      const context = this.attemptAt(item.dot?.relayId ?? 'none', item);
       const step = applyFaultBeforeDot(
         item.progress,
         openRecipients(item.progress),
@@ -279,7 +271,7 @@ export class Dispatcher {
   /** Found at its dot after a restart: the verdict is lost. */
   private async recordDoubt(item: LedgerItem): Promise<void> {
     if (!item.dot) return;
-    const context = { ...this.contextWithout(item), relayId: item.dot.relayId };
+    const context = this.attemptAt(item.dot.relayId, item);
     const step = applyDoubt(item.progress, item.dot.recipients, this.policyOf(item), context);
     this.forgetFinished(
       await this.context.books.commit([{ item, step, dot: { ...item.dot, pending: false } }]),
@@ -320,10 +312,10 @@ export class Dispatcher {
     return pool;
   }
 
-  private contextWithout(item: LedgerItem): AttemptContext {
+  private attemptAt(relayId: string, item: LedgerItem): AttemptContext {
     const { RETRY_FIRST_MS, RETRY_MAX_MS, RETRY_FOR_MS } = this.context.settings;
     return {
-      relayId: item.dot?.relayId ?? 'none',
+      relayId,
       acceptedAtMs: item.acceptedAtMs,
       nowMs: Date.now(),
       random: Math.random(),

@@ -11,7 +11,6 @@ import { type Env, type Settings, settingsOf } from '../env.ts';
 import { logError, logEvent } from '../log.ts';
 import { relayGateOf } from '../relay-gate/client.ts';
 import { insertAudit } from '../store/audit-log.ts';
-import { AcceptQueue } from './accept-queue.ts';
 import { Bookkeeper } from './bookkeeper.ts';
 import type {
   AcceptRequest,
@@ -26,6 +25,7 @@ import type {
   RelayUse,
   Resolution,
 } from './client.ts';
+import { GroupCommit } from './group-commit.ts';
 import { deleteClaim, fenceIds, findClaimedIds, writeClaim } from './ledger/claims.ts';
 import { LedgerDatabase } from './ledger/database.ts';
 import { Ledger } from './ledger/ledger.ts';
@@ -41,7 +41,7 @@ export class Outbox extends DurableObject<Env> implements OutboxApi {
   private readonly database: LedgerDatabase;
   private readonly ledger: Ledger;
   private readonly buckets: TokenBuckets;
-  private readonly queue: AcceptQueue<AcceptRequest, AcceptResult>;
+  private readonly queue: GroupCommit<AcceptRequest, AcceptResult>;
   private readonly registration: Registration;
   private pump: Pump | undefined;
   private books: Bookkeeper | undefined;
@@ -54,7 +54,7 @@ export class Outbox extends DurableObject<Env> implements OutboxApi {
     this.database = new LedgerDatabase(ctx.storage);
     this.ledger = new Ledger(this.database);
     this.buckets = new TokenBuckets(this.settings.KEY_MESSAGES_PER_SECOND);
-    this.queue = new AcceptQueue(
+    this.queue = new GroupCommit(
       (request) => this.acceptNow(request),
       () => ctx.storage.sync(),
     );

@@ -1,11 +1,11 @@
 import { describe, expect, test } from 'vitest';
-import { AcceptQueue } from '../../src/outbox/accept-queue.ts';
+import { GroupCommit } from '../../src/outbox/group-commit.ts';
 
 /** A queue whose disk is in the hands of the test. Requests below zero cannot be handled. */
 function open() {
   const handled: number[] = [];
   const syncs: { done: () => void; fail: (error: unknown) => void }[] = [];
-  const queue = new AcceptQueue<number, string>(
+  const queue = new GroupCommit<number, string>(
     (request) => {
       handled.push(request);
       if (request < 0) throw new Error(`cannot ${request}`);
@@ -123,7 +123,7 @@ describe('the accept queue', () => {
 
   test('a sync that throws instead of failing does not stop the next', async () => {
     let isBroken = true;
-    const queue = new AcceptQueue<number, number>(
+    const queue = new GroupCommit<number, number>(
       (request) => request,
       () => {
         if (isBroken) throw new Error('disk');

@@ -1,6 +1,6 @@
 /**
- * Group commit. Requests that arrive while a commit is on its way to disk wait for the next one and share it:
- * one sync for all of them instead of one each.
+ * Group commit, for what is accepted and for what is decided. Requests that arrive while a commit is on its
+ * way to disk wait for the next one and share it: one sync for all of them instead of one each.
  */
 interface Waiting<Request, Result> {
   readonly request: Request;
@@ -8,7 +8,7 @@ interface Waiting<Request, Result> {
   readonly reject: (error: unknown) => void;
 }
 
-export class AcceptQueue<Request, Result> {
+export class GroupCommit<Request, Result> {
   private waiting: Waiting<Request, Result>[] = [];
   private isFlushing = false;
   private readonly handle: (request: Request) => Result;
