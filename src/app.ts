@@ -11,6 +11,7 @@ import { domainRoutes } from './http/routes/domains.ts';
 import { emailRoutes } from './http/routes/emails.ts';
 import { healthRoutes } from './http/routes/public/health.ts';
 import { relayRoutes } from './http/routes/relays.ts';
+import { suppressionRoutes } from './http/routes/suppressions.ts';
 import { refuseOtherMethods, unknownRoute } from './http/unknown-route.ts';
 
 export const app = new Hono<AppTypes>();
@@ -31,3 +32,4 @@ app.route('/v1/api-keys', apiKeyRoutes);
 app.route('/v1/domains', domainRoutes);
 app.route('/v1/emails', emailRoutes);
 app.route('/v1/relays', relayRoutes);
+app.route('/v1/suppressions', suppressionRoutes);

@@ -15,6 +15,7 @@ export const ID_PREFIXES = {
   domain: 'dom',
   message: 'msg',
   event: 'evt',
+  suppression: 'sup',
   audit: 'aud',
   request: 'req',
 } as const;

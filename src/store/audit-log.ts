@@ -1,4 +1,4 @@
-import { sql } from 'drizzle-orm';
+import { type SQL, sql } from 'drizzle-orm';
 import { newId } from '../ids.ts';
 import type { AccountScope } from './db.ts';
 import { auditLog } from './schema/audit-log.ts';
@@ -16,12 +16,21 @@ export interface AuditEntry {
  * changed exactly one row, because an UPDATE that matches nothing is not an error.
  */
 export function auditOfChange(scope: AccountScope, entry: AuditEntry) {
+  return auditWhere(scope, entry, sql`changes() = 1`);
+}
+
+/** The same for a statement that may change many rows. */
+export function auditOfChanges(scope: AccountScope, entry: AuditEntry) {
+  return auditWhere(scope, entry, sql`changes() > 0`);
+}
+
+function auditWhere(scope: AccountScope, entry: AuditEntry, condition: SQL) {
   const nowMs = Date.now();
   // In the order of the table's columns.
   return scope.db.insert(auditLog).select(sql`
     SELECT ${scope.accountId}, ${newId('audit', nowMs)}, ${entry.actor}, ${entry.action}, ${entry.target},
       ${JSON.stringify(entry.details ?? {})}, ${nowMs}
-    WHERE changes() = 1`);
+    WHERE ${condition}`);
 }
 
 /** The audit row of an act whose effect lies outside of D1. Written before the act: without it, there is none. */

@@ -70,6 +70,12 @@ const CASES: Record<string, Case> = {
   'DELETE /v1/relays/:id': { kind: 'object', id: 'relay' },
   'GET /v1/relays/:id/health': { kind: 'object', id: 'relay' },
   'POST /v1/relays/:id/verify': { kind: 'object', id: 'relay' },
+  'POST /v1/suppressions': { kind: 'body' },
+  'POST /v1/suppressions/batch/add': { kind: 'body' },
+  'POST /v1/suppressions/batch/remove': { kind: 'body' },
+  'GET /v1/suppressions': { kind: 'list', of: 'suppression' },
+  'GET /v1/suppressions/:id': { kind: 'object', id: 'suppression' },
+  'DELETE /v1/suppressions/:id': { kind: 'object', id: 'suppression' },
 };
 
 /** `ALL` is middleware; validators and handlers of one route are listed one by one. */
@@ -124,6 +130,7 @@ beforeAll(async () => {
   owned.set('domain', await createdId('/v1/domains', { name: 'owner.example' }, owner));
   const relay = { host: '127.0.0.1', port: inject('smtpPort'), tls: 'none' };
   owned.set('relay', await createdId('/v1/relays', relay, owner));
+  owned.set('suppression', await createdId('/v1/suppressions', { email: 'gone@example.com' }, owner));
   await callAsOperator(`/v1/admin/accounts/${owner.id}/domains/owner.example`, { method: 'PUT', body: {} });
   if (ROUTES.includes('POST /v1/emails')) {
     const email = { from: 'a@owner.example', to: 'b@example.com', subject: 'Private', text: 'Private' };

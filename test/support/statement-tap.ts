@@ -3,7 +3,7 @@
  * exactly one account id: that is the scope it was made for. The exceptions are the statements of
  * `src/store/system/`, each named here by what it looks like.
  */
-const TABLES = /\b(?:accounts|data_keys|api_keys|domains|relays|audit_log|outboxes)\b/;
+const TABLES = /\b(?:accounts|data_keys|api_keys|domains|relays|audit_log|outboxes|suppressions)\b/;
 const ACCOUNT_ID = /^acc_/;
 
 const SYSTEM_STATEMENTS: readonly { readonly file: string; readonly looksLike: RegExp }[] = [

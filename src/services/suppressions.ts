@@ -1,0 +1,144 @@
+/** Addresses that an account does not mail: kept as keyed hashes, with the address sealed beside them. */
+import { keyedHash, type SealingKey, seal, unseal } from '../crypto/seal.ts';
+import { AppError } from '../errors.ts';
+import { isId, newId } from '../ids.ts';
+import { parseMailbox } from '../mime/address.ts';
+import type { Page, PageOf } from '../store/page.ts';
+import type { SuppressionOrigin } from '../store/schema/suppressions.ts';
+import * as store from '../store/suppressions.ts';
+import { findAccountState } from './account-state.ts';
+import { actorName, type ServiceContext } from './service-context.ts';
+
+export interface Suppression {
+  readonly id: string;
+  readonly email: string;
+  readonly origin: SuppressionOrigin;
+  readonly sourceId: string | null;
+  readonly createdAt: number;
+}
+
+const encoder = new TextEncoder();
+const decoder = new TextDecoder();
+
+/**
+ * Suppresses addresses; one that is suppressed already keeps its entry. Returns an id for each, in the order
+ * given. `fieldOf` names the field of an address.
+ */
+export async function addSuppressions(
+  context: ServiceContext,
+  emails: readonly string[],
+  fieldOf: (index: number) => string,
+): Promise<string[]> {
+  const { scope, actor } = context;
+  const keys = await keysOf(context);
+  const sealingKey = keys.at(-1);
+  if (!sealingKey) throw new AppError('unavailable');
+  const createdAt = Date.now();
+  const rows = emails.map((email, index) => {
+    const address = addressOf(email, fieldOf(index));
+    const id = newId('suppression', createdAt);
+    const sealedAddress = seal(sealingKey, placeOf(scope.accountId, id), encoder.encode(address));
+    const addressHash = addressHashOf(keys, address);
+    return { id, addressHash, sealedAddress, origin: 'manual' as const, sourceId: null, createdAt };
+  });
+  const audit = {
+    actor: actorName(actor),
+    action: 'suppression.added',
+    target: rows.length === 1 ? (rows[0]?.id ?? '') : 'suppressions',
+    details: { count: rows.length },
+  };
+  const found = await store.insertSuppressions(scope, rows, audit);
+  const idOf = new Map(found.map(({ addressHash, id }) => [addressHash, id]));
+  return rows.map((row) => idOf.get(row.addressHash) ?? row.id);
+}
+
+export async function getSuppression(context: ServiceContext, idOrEmail: string): Promise<Suppression> {
+  const keys = await keysOf(context);
+  const key = keyOf(keys, idOrEmail);
+  const record = key && (await store.findSuppression(context.scope, key));
+  if (!record) throw notFound();
+  return opened(context, keys, record);
+}
+
+export async function listSuppressions(
+  context: ServiceContext,
+  page: PageOf & { readonly origin?: SuppressionOrigin | undefined },
+): Promise<Page<Suppression>> {
+  const keys = await keysOf(context);
+  const { rows, hasMore } = await store.listSuppressions(context.scope, page);
+  return { rows: rows.map((record) => opened(context, keys, record)), hasMore };
+}
+
+export async function removeSuppression(context: ServiceContext, idOrEmail: string): Promise<string> {
+  const [removed] = await removeSuppressions(context, { ids: [idOrEmail], emails: [idOrEmail] });
+  if (removed === undefined) throw notFound();
+  return removed;
+}
+
+/** Returns the ids of those that were there. What cannot be an id or an address was not. */
+export async function removeSuppressions(
+  context: ServiceContext,
+  { ids, emails }: { readonly ids: readonly string[]; readonly emails: readonly string[] },
+): Promise<string[]> {
+  const { scope, actor } = context;
+  const keys = await keysOf(context);
+  const addressHashes = emails.flatMap((email) => {
+    const parsed = parseMailbox(email);
+    return parsed.ok ? [addressHashOf(keys, parsed.mailbox.address)] : [];
+  });
+  const audit = {
+    actor: actorName(actor),
+    action: 'suppression.removed',
+    target: ids.length === 1 && isId('suppression', ids[0] ?? '') ? (ids[0] ?? '') : 'suppressions',
+  };
+  const removed = await store.deleteSuppressions(scope, { ids, addressHashes }, audit);
+  return removed.map(({ id }) => id);
+}
+
+/**
+ * Made with the account's oldest key, which stays when a newer one starts to seal. Upper and lower case are one:
+ * nearly every server takes them for one, and a person who does not want mail should not get it by a capital letter.
+ */
+export function addressHashOf(keys: readonly SealingKey[], address: string): string {
+  const [oldest] = keys;
+  if (!oldest) throw new AppError('unavailable');
+  return Buffer.from(keyedHash(oldest, 'suppressions', address.toLowerCase())).toString('base64');
+}
+
+function keyOf(keys: readonly SealingKey[], idOrEmail: string): store.SuppressionKey | undefined {
+  if (isId('suppression', idOrEmail)) return { id: idOrEmail };
+  const parsed = parseMailbox(idOrEmail);
+  return parsed.ok ? { addressHash: addressHashOf(keys, parsed.mailbox.address) } : undefined;
+}
+
+function addressOf(email: string, field: string): string {
+  const parsed = parseMailbox(email);
+  if (!parsed.ok) throw new AppError('invalid_field', { field, reason: parsed.reason });
+  if (parsed.mailbox.name !== undefined) {
+    throw new AppError('invalid_field', { field, reason: 'must be an address without a display name' });
+  }
+  return parsed.mailbox.address;
+}
+
+function opened(
+  { scope }: ServiceContext,
+  keys: readonly SealingKey[],
+  { sealedAddress, ...record }: store.SuppressionRecord,
+): Suppression {
+  const address = unseal(keys, placeOf(scope.accountId, record.id), sealedAddress);
+  return { ...record, email: decoder.decode(address) };
+}
+
+function placeOf(accountId: string, rowId: string) {
+  return { accountId, table: 'suppressions', column: 'sealed_address', rowId };
+}
+
+async function keysOf({ env, scope }: ServiceContext): Promise<readonly SealingKey[]> {
+  const account = await findAccountState(env, scope);
+  if (!account) throw new AppError('unavailable');
+  return account.dataKeys;
+}
+
+function notFound(): AppError {
+  return new AppError('not_found', { what: 'Suppression' });
+}
