@@ -82,6 +82,20 @@ export function applyCopyDiffers(progress: Progress, context: AttemptContext): S
   return applyUnsendable(progress, 'copy_differs', context);
 }
 
+/** The account does not mail these recipients any more. A copy that is in doubt gets no second one: it is held. */
+export function applySuppressed(progress: Progress, recipients: readonly number[], nowMs: number): Step {
+  const changes = new Map<number, DeliveryState>();
+  for (const index of recipients) {
+    const delivery = progress.deliveries[index];
+    if (!delivery) continue;
+    const { nextAttemptAtMs: _, ...rest } = delivery;
+    const status = isInDoubt(progress, index) ? 'in_doubt' : 'suppressed';
+    changes.set(index, { ...rest, status, reason: 'suppressed', updatedAtMs: nowMs });
+  }
+  const event: TimelineEvent = { type: 'suppressed', atMs: nowMs, recipients };
+  return { progress: advance(progress, changes, [event]), replyTexts: new Map() };
+}
+
 /** The customer ends a doubt that is held; undefined where there is none. */
 export function applyResolution(
   progress: Progress,

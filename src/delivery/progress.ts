@@ -34,6 +34,7 @@ export type TimelineEventType =
   | 'bounced'
   | 'failed'
   | 'expired'
+  | 'suppressed'
   | 'in_doubt'
   /** Goes on to another relay. */
   | 'relay.failover'

@@ -8,7 +8,7 @@
  * 4. back to 1, whose write now carries this message's dot.
  *
  * So a dot never leaves before its record is durable, and there is one sync a message. The account's status
- * is checked before MAIL and again before the dot; a message that may not be sent any more after its 354 is
+ * and its suppressions are checked before MAIL and again before the dot; a message that may not be sent any more after its 354 is
  * stopped by dropping the connection.
  */
 
@@ -36,8 +36,8 @@ export interface Desk {
   next(): Promise<PreparedMessage | undefined>;
   /** Resolves when there may be work, or after the idle time, or when the session ended. */
   waitForWork(session: SmtpSession): Promise<void>;
-  /** False once the account may not send, or where that cannot be found out. */
-  maySend(): Promise<boolean>;
+  /** False once the account may not send, or not to these recipients, or where that cannot be found out. */
+  maySend(item: LedgerItem): Promise<boolean>;
   /** Resolves once the decisions are durable. */
   commit(decisions: readonly Decision[]): Promise<readonly LedgerItem[]>;
   release(item: LedgerItem): void;
@@ -173,7 +173,7 @@ async function sendBody(
     ]);
     return undefined;
   }
-  if (!(await desk.maySend())) {
+  if (!(await desk.maySend(item))) {
     session.destroy();
     await desk.commit(settledPrevious);
     desk.release(item);

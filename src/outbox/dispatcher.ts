@@ -6,9 +6,10 @@
  * `tried` remembers which it has seen. Where none is left it waits, in the ledger, for the first to open.
  */
 
+import { suppressionHash } from '../crypto/address-hash.ts';
 import type { AttemptContext } from '../delivery/attempt.ts';
 import { rankRelays } from '../delivery/choose-relay.ts';
-import { applyRelayClosed } from '../delivery/ending.ts';
+import { applyRelayClosed, applySuppressed } from '../delivery/ending.ts';
 import { applyDoubt, applyFaultBeforeDot } from '../delivery/outcome.ts';
 import { openRecipients } from '../delivery/progress.ts';
 import { logError } from '../log.ts';
@@ -16,7 +17,7 @@ import type { Reply } from '../smtp/types.ts';
 import type { RelayUse } from './client.ts';
 import type { GateKeeper } from './gate-keeper.ts';
 import type { LedgerItem } from './ledger/message-row.ts';
-import { openSummary } from './message-content.ts';
+import { type MessageSummary, openSummary, recipientsOf } from './message-content.ts';
 import { type PreparedMessage, prepareMessage } from './prepare.ts';
 import type { PumpContext } from './pump.ts';
 import { RelayPool, type RoutedItem } from './relay-pool.ts';
@@ -29,6 +30,8 @@ export interface RelayCause {
 
 /** A relay that is down is looked at again at least this often. */
 const RELAY_CLOSED_MAX_MS = 15 * 60 * 1000;
+/** So many of the messages that come next are looked up along with one. */
+const MESSAGES_PER_CHECK = 100;
 
 export class Dispatcher {
   private readonly context: PumpContext;
@@ -96,6 +99,19 @@ export class Dispatcher {
       if (!sending?.active || !pool.isOpen(Date.now())) return undefined;
       const routed = pool.takeParked() ?? (await this.takeFor(pool, sending));
       if (!routed) return undefined;
+      const suppressed = await this.suppressedOf(routed);
+      if (!suppressed) {
+        // D1 does not answer: it waits, unchecked mail is not sent.
+        pool.unpark(routed);
+        return undefined;
+      }
+      if (suppressed.length > 0) {
+        const { item } = routed;
+        const step = applySuppressed(item.progress, suppressed, Date.now());
+        // What is left of its recipients comes back by the ledger.
+        this.forgetFinished(await books.commit([{ item, step, ...(item.dot ? { dot: item.dot } : {}) }]));
+        continue;
+      }
       if (!(await this.gates.hasPermit(pool))) {
         pool.unpark(routed);
         return undefined;
@@ -118,13 +134,17 @@ export class Dispatcher {
     }
   }
 
-  /** False once the account may not send, or where that cannot be found out, or the relay was changed. */
-  async maySend(relay: SendingRelay): Promise<boolean> {
+  /**
+   * False once the account may not send, or not to all of these recipients, or where that cannot be found out,
+   * or the relay was changed.
+   */
+  async maySend(relay: SendingRelay, item: LedgerItem): Promise<boolean> {
     const sending = await this.readState();
-    return (
-      sending?.active === true &&
-      sending.relays.some((known) => known.id === relay.id && known.version === relay.version)
-    );
+    if (!sending?.active) return false;
+    if (!sending.relays.some((known) => known.id === relay.id && known.version === relay.version))
+      return false;
+    const routed = this.routes.get(item.id)?.routed;
+    return routed !== undefined && (await this.suppressedOf(routed))?.length === 0;
   }
 
   release(item: LedgerItem): void {
@@ -321,6 +341,30 @@ export class Dispatcher {
       random: Math.random(),
       retry: { firstMs: RETRY_FIRST_MS, maxMs: RETRY_MAX_MS, forMs: RETRY_FOR_MS },
     };
+  }
+
+  /** The open recipients that the account does not mail; undefined where that cannot be found out. */
+  private async suppressedOf({ item, summary }: RoutedItem): Promise<readonly number[] | undefined> {
+    const { accountId, ledger, state } = this.context;
+    const { sending } = this;
+    if (!sending?.hasSuppressions) return [];
+    const hashesOf = (of: MessageSummary) =>
+      recipientsOf(of).map((mailbox) => suppressionHash(sending.keys, mailbox.address));
+    const hashes = hashesOf(summary);
+    const open = openRecipients(item.progress);
+    try {
+      const suppressed = await state.suppressions.among(
+        open.map((index) => hashes[index] ?? ''),
+        () =>
+          ledger.queue
+            .peek(MESSAGES_PER_CHECK)
+            .flatMap((next) => hashesOf(openSummary(sending.keys, { accountId, id: next.id }, next.summary))),
+      );
+      return open.filter((index) => suppressed.has(hashes[index] ?? ''));
+    } catch (error) {
+      logError('suppressions_unavailable', error, { account_id: accountId });
+      return undefined;
+    }
   }
 
   private async readState(): Promise<SendingState | undefined> {

@@ -201,7 +201,7 @@ export class Pump {
         return message;
       },
       waitForWork: (session) => this.waitForWork(session, pool),
-      maySend: () => dispatcher.maySend(relay),
+      maySend: (item) => dispatcher.maySend(relay, item),
       commit: async (decisions) => {
         const written = await books.commit(decisions);
         dispatcher.forgetFinished(written);

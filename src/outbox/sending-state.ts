@@ -10,6 +10,8 @@ import { parseRelayUrl } from '../smtp/relay-url.ts';
 import type { Credentials, RelayAddress } from '../smtp/types.ts';
 import { type AccountScope, scopeOfOutbox } from '../store/db.ts';
 import { findSendingState, type RelayLimits, type RelayRecord } from '../store/sending-state.ts';
+import { findSuppressedHashes } from '../store/suppressions.ts';
+import { SuppressionCheck } from './suppression-check.ts';
 
 export const DEFAULT_RELAY_ID = 'default';
 
@@ -29,17 +31,23 @@ export interface SendingState {
   readonly inDoubtPolicy: 'retry' | 'hold';
   readonly keys: readonly SealingKey[];
   readonly relays: readonly SendingRelay[];
+  readonly hasSuppressions: boolean;
 }
 
 export class SendingStateReader {
   private readonly env: Env;
   private readonly accountId: string;
+  readonly suppressions: SuppressionCheck;
   private lastKeys: readonly SealingKey[] = [];
   private known: { state: SendingState; readAtMs: number } | undefined;
 
   constructor(env: Env, accountId: string) {
     this.env = env;
     this.accountId = accountId;
+    this.suppressions = new SuppressionCheck(
+      (hashes) => findSuppressedHashes(this.scope, hashes),
+      settingsOf(env).SENDING_STATE_TTL_MS,
+    );
   }
 
   /** The rows of the object's own account. */
@@ -61,6 +69,7 @@ export class SendingStateReader {
       active: found?.accountStatus === 'active',
       inDoubtPolicy: found?.inDoubtPolicy ?? 'retry',
       keys,
+      hasSuppressions: found?.hasSuppressions ?? false,
       relays: found && found.relays.length > 0 ? own : this.defaultRelay(),
     };
     this.known = { state, readAtMs: nowMs };

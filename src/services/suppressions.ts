@@ -1,5 +1,6 @@
 /** Addresses that an account does not mail: kept as keyed hashes, with the address sealed beside them. */
-import { keyedHash, type SealingKey, seal, unseal } from '../crypto/seal.ts';
+import { suppressionHash } from '../crypto/address-hash.ts';
+import { type SealingKey, seal, unseal } from '../crypto/seal.ts';
 import { AppError } from '../errors.ts';
 import { isId, newId } from '../ids.ts';
 import { parseMailbox } from '../mime/address.ts';
@@ -38,7 +39,7 @@ export async function addSuppressions(
     const address = addressOf(email, fieldOf(index));
     const id = newId('suppression', createdAt);
     const sealedAddress = seal(sealingKey, placeOf(scope.accountId, id), encoder.encode(address));
-    const addressHash = addressHashOf(keys, address);
+    const addressHash = suppressionHash(keys, address);
     return { id, addressHash, sealedAddress, origin: 'manual' as const, sourceId: null, createdAt };
   });
   const audit = {
@@ -84,7 +85,7 @@ export async function removeSuppressions(
   const keys = await keysOf(context);
   const addressHashes = emails.flatMap((email) => {
     const parsed = parseMailbox(email);
-    return parsed.ok ? [addressHashOf(keys, parsed.mailbox.address)] : [];
+    return parsed.ok ? [suppressionHash(keys, parsed.mailbox.address)] : [];
   });
   const audit = {
     actor: actorName(actor),
@@ -95,20 +96,10 @@ export async function removeSuppressions(
   return removed.map(({ id }) => id);
 }
 
-/**
- * Made with the account's oldest key, which stays when a newer one starts to seal. Upper and lower case are one:
- * nearly every server takes them for one, and a person who does not want mail should not get it by a capital letter.
- */
-export function addressHashOf(keys: readonly SealingKey[], address: string): string {
-  const [oldest] = keys;
-  if (!oldest) throw new AppError('unavailable');
-  return Buffer.from(keyedHash(oldest, 'suppressions', address.toLowerCase())).toString('base64');
-}
-
 function keyOf(keys: readonly SealingKey[], idOrEmail: string): store.SuppressionKey | undefined {
   if (isId('suppression', idOrEmail)) return { id: idOrEmail };
   const parsed = parseMailbox(idOrEmail);
-  return parsed.ok ? { addressHash: addressHashOf(keys, parsed.mailbox.address) } : undefined;
+  return parsed.ok ? { addressHash: suppressionHash(keys, parsed.mailbox.address) } : undefined;
 }
 
 function addressOf(email: string, field: string): string {

@@ -6,6 +6,7 @@ import { type AccountScope, atomically } from './db.ts';
 import { limitColumns, type StoredLimits } from './relays.ts';
 import { type AccountStatus, accounts, dataKeys, type InDoubtPolicy } from './schema/accounts.ts';
 import { relays } from './schema/relays.ts';
+import { suppressions } from './schema/suppressions.ts';
 
 /** How much a relay takes; what is absent is not limited. */
 export interface RelayLimits {
@@ -43,12 +44,14 @@ export interface SendingState {
   readonly dataKeys: readonly WrappedDataKey[];
   /** Oldest first. */
   readonly relays: readonly RelayRecord[];
+  /** False: no address needs to be looked up. */
+  readonly hasSuppressions: boolean;
 }
 
 /** undefined where the account does not exist. */
 export async function findSendingState(scope: AccountScope): Promise<SendingState | undefined> {
   const { db, accountId } = scope;
-  const [[account], keys, relayRows] = await atomically(scope, [
+  const [[account], keys, relayRows, anySuppression] = await atomically(scope, [
     db
       .select({ status: accounts.status, shards: accounts.shards, inDoubtPolicy: accounts.inDoubtPolicy })
       .from(accounts)
@@ -77,6 +80,11 @@ export async function findSendingState(scope: AccountScope): Promise<SendingStat
       .from(relays)
       .where(eq(relays.accountId, accountId))
       .orderBy(asc(relays.id)),
+    db
+      .select({ id: suppressions.id })
+      .from(suppressions)
+      .where(eq(suppressions.accountId, accountId))
+      .limit(1),
   ] as const);
   if (!account) return undefined;
   return {
@@ -84,6 +92,7 @@ export async function findSendingState(scope: AccountScope): Promise<SendingStat
     shards: account.shards,
     inDoubtPolicy: account.inDoubtPolicy,
     dataKeys: keys,
+    hasSuppressions: anySuppression.length > 0,
     relays: relayRows.map(({ username, sealedSecret, limits, ...rest }) => ({
       ...rest,
       limits: limitsOf(limits),

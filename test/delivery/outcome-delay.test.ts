@@ -1,6 +1,11 @@
 import { describe, expect, test } from 'vitest';
 import type { Step } from '../../src/delivery/attempt.ts';
-import { applyExpiry, applyRelayClosed, applyUnsendable } from '../../src/delivery/ending.ts';
+import {
+  applyExpiry,
+  applyRelayClosed,
+  applySuppressed,
+  applyUnsendable,
+} from '../../src/delivery/ending.ts';
 import {
   applyDoubt,
   applyEnvelope,
@@ -225,6 +230,21 @@ describe('a relay that is closed', () => {
   });
 });
 
+describe('a suppression', () => {
+  test('ends the recipients it is about, and says so once', () => {
+    const { progress } = applySuppressed(fresh(3), [0, 2], NOW);
+    expect(statuses(progress)).toEqual(['suppressed', 'queued', 'suppressed']);
+    expect(progress.deliveries.map(isOpen)).toEqual([false, true, false]);
+    expect(lastEvent(progress)).toEqual({ type: 'suppressed', atMs: NOW, recipients: [0, 2] });
+  });
+
+  test('holds a copy that is in doubt: it may have arrived, and gets no second one', () => {
+    const { progress } = applySuppressed(inDoubt(2), [1], NOW);
+    expect(statuses(progress)).toEqual(['in_doubt', 'in_doubt']);
+    expect(progress.deliveries.map(isOpen)).toEqual([true, false]);
+  });
+});
+
 test('no step changes the progress it was given', () => {
   const freeze = (progress: Progress): Progress => {
     for (const part of [...progress.deliveries, ...progress.timeline]) Object.freeze(part);
@@ -241,6 +261,7 @@ test('no step changes the progress it was given', () => {
     (progress) => applyUnsendable(progress, 'too_large_for_relay', at(NOW)),
     (progress) => applyRelayClosed(progress, { reason: 'auth_reply', untilMs: NOW }, at(NOW)),
     (progress) => applyExpiry(progress, EXPIRED),
+    (progress) => applySuppressed(progress, [0, 1], NOW),
   ];
   for (const step of steps) expect(() => step(freeze(fresh(2)))).not.toThrow();
 });

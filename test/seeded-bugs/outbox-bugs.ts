@@ -63,8 +63,8 @@ export const OUTBOX_BUGS: readonly SeededBug[] = [
   {
     name: 'suspended-at-the-dot',
     file: 'src/outbox/deliver.ts',
-    find: 'if (!(await desk.maySend())) {',
-    replace: 'if (!(await desk.maySend()) && message.recipients.length === 0) {',
+    find: 'if (!(await desk.maySend(item))) {',
+    replace: 'if (!(await desk.maySend(item)) && message.recipients.length === 0) {',
     breaks: 'A message whose account was suspended after its 354 is sent all the same.',
     project: 'pure',
     caughtBy: [SESSION],

@@ -45,6 +45,11 @@ export class WorkQueue {
     return item;
   }
 
+  /** What is likely to be taken next, left where it is. */
+  peek(limit: number): readonly LedgerItem[] {
+    return this.buffer.slice(0, limit);
+  }
+
   /** Gives a message back unchanged: it is the next one to be taken. */
   release(item: LedgerItem): void {
     this.inHand.delete(item.id);

@@ -1,0 +1,12 @@
+import { keyedHash, SealError, type SealingKey } from './seal.ts';
+
+/**
+ * What a suppressed address is known by: a keyed hash, in base64. Made with the account's oldest key, which stays
+ * when a newer one starts to seal. Upper and lower case are one: nearly every server takes them for one, and a person
+ * who does not want mail should not get it by a capital letter.
+ */
+export function suppressionHash(keys: readonly SealingKey[], address: string): string {
+  const [oldest] = keys;
+  if (!oldest) throw new SealError('no data key');
+  return Buffer.from(keyedHash(oldest, 'suppressions', address.toLowerCase())).toString('base64');
+}
