@@ -35,7 +35,7 @@ export default defineConfig({
           name: 'workers',
           include: ['test/{store,ledger,gate,api,isolation}/**/*.test.ts'],
           setupFiles: ['test/support/apply-migrations.ts'],
-          globalSetup: ['test/support/start-smtp-servers.ts'],
+          globalSetup: ['test/support/start-smtp-servers.ts', 'test/support/start-response-validator.ts'],
         },
       },
       {
@@ -43,6 +43,7 @@ export default defineConfig({
           name: 'system',
           include: ['test/{outbox,system,faults}/**/*.test.ts'],
           environment: 'node',
+          setupFiles: ['test/support/validate-fetch.ts'],
           fileParallelism: false,
           testTimeout: 120_000,
           hookTimeout: 120_000,

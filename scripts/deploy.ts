@@ -8,6 +8,7 @@ import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { listAt, textAt, valueAt } from './api-client.ts';
 import { type DeployFacts, type DeployStep, planDeploy, SECRETS_FILE } from './deploy-plan.ts';
+import { copyDocsPage } from './docs-page.ts';
 import { QUIET_ENV, ROOT, runWrangler, WRANGLER } from './wrangler.ts';
 
 const FLAGS = ['--dry-run', '--secrets'];
@@ -69,6 +70,7 @@ function jurisdictionOf(database: unknown): string | undefined {
 }
 
 async function runSteps(steps: readonly DeployStep[]): Promise<number> {
+  copyDocsPage();
   for (const step of steps) {
     console.log(`${step.title}: wrangler ${step.args.join(' ')}\n`);
     const exitCode = step.isQuiet ? await runQuietly(step.args) : await runInTerminal(step.args);

@@ -2,6 +2,7 @@
 import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { type Child, startChild } from './children.ts';
+import { copyDocsPage } from './docs-page.ts';
 import { MAILDEV, QUIET_ENV, ROOT, WRANGLER } from './wrangler.ts';
 
 const READY_WITHIN_MS = 60_000;
@@ -47,6 +48,7 @@ export function startLocalServer(options: LocalServerOptions): Child {
   const flags = ['--ip', '127.0.0.1', '--port', String(port), '--inspector-port', String(inspectorPort)];
   const state = ['--persist-to', persistTo, '--env-file', settingsPath];
   const quiet = ['--show-interactive-dev-session=false', '--log-level', 'log'];
+  copyDocsPage();
   return startChild({
     name: 'wrangler dev',
     command: [process.execPath, WRANGLER, 'dev', ...flags, ...state, ...quiet],

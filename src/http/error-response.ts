@@ -7,7 +7,7 @@ import { isStoreUnavailable, storeFaultCode } from '../services/faults.ts';
 import type { AppTypes } from './app-types.ts';
 
 /** The status and the name that the SDK knows. */
-const WIRE: Record<ErrorCode, readonly [status: ContentfulStatusCode, name: string]> = {
+export const ERROR_WIRE: Record<ErrorCode, readonly [status: ContentfulStatusCode, name: string]> = {
   missing_api_key: [401, 'missing_api_key'],
   invalid_api_key: [403, 'invalid_api_key'],
   restricted_api_key: [401, 'restricted_api_key'],
@@ -52,7 +52,7 @@ const DEFAULT_RETRY_AFTER_SECONDS: Partial<Record<ErrorCode, number>> = {
 export function errorResponse(c: Context<AppTypes>, error: unknown): Response {
   const known = toAppError(error);
   if (known.code === 'internal_error' || known.code === 'unavailable') logFault(c, error);
-  const [statusCode, name] = WIRE[known.code];
+  const [statusCode, name] = ERROR_WIRE[known.code];
   const retryAfter = known.retryAfterSeconds ?? DEFAULT_RETRY_AFTER_SECONDS[known.code];
   if (retryAfter !== undefined) c.header('retry-after', String(Math.ceil(retryAfter)));
   c.set('errorCode', known.code);

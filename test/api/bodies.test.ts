@@ -1,4 +1,3 @@
-import { exports } from 'cloudflare:workers';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { app } from '../../src/app.ts';
 import { BodyBudget, bodyBudget } from '../../src/http/body-budget.ts';
@@ -8,6 +7,7 @@ import {
   callAsOperator,
   createAccount,
   jsonOf,
+  send,
   type TestAccount,
   textAt,
 } from '../support/control-plane.ts';
@@ -65,9 +65,7 @@ function chunked(route: string, pieces: Iterable<string>): Promise<Response> {
     authorization: `Bearer ${key ?? 'test-admin-token-0123456789abcdefghij'}`,
     'content-type': 'application/json',
   };
-  return exports.default.fetch(
-    new Request(`https://relay.test${target}`, { method, headers, body: stream(pieces) }),
-  );
+  return send(new Request(`https://relay.test${target}`, { method, headers, body: stream(pieces) }));
 }
 
 describe('request bodies', () => {
@@ -136,7 +134,7 @@ describe('request bodies', () => {
       'content-type': 'application/json; charset=UTF-8',
     };
     const post = (body: BodyInit) =>
-      exports.default.fetch(new Request('https://relay.test/v1/api-keys', { method: 'POST', headers, body }));
+      send(new Request('https://relay.test/v1/api-keys', { method: 'POST', headers, body }));
     expect((await post('{"name":"Schlüssel"}')).status).toBe(201);
     const broken = new Uint8Array([
       ...new TextEncoder().encode('{"name":"'),

@@ -1,5 +1,6 @@
 /** Accounts, keys and requests for tests, through the API itself. */
 import { env, exports } from 'cloudflare:workers';
+import { inject } from 'vitest';
 
 const ORIGIN = 'https://relay.test';
 
@@ -22,7 +23,7 @@ export function call(path: string, request: TestRequest = {}): Promise<Response>
   if (request.key !== undefined) headers.set('authorization', `Bearer ${request.key}`);
   const hasBody = request.body !== undefined;
   if (hasBody && !headers.has('content-type')) headers.set('content-type', 'application/json');
-  return exports.default.fetch(
+  return send(
     new Request(ORIGIN + path, {
       method: request.method ?? (hasBody ? 'POST' : 'GET'),
       headers,
@@ -32,6 +33,23 @@ export function call(path: string, request: TestRequest = {}): Promise<Response>
       redirect: 'manual',
     }),
   );
+}
+
+/** Answered by the Worker under test. Throws where the answer is not as the API's description says. */
+export async function send(request: Request): Promise<Response> {
+  const { method, url } = request;
+  const response = await exports.default.fetch(request);
+  const isOther = response.body !== null && !response.headers.get('content-type')?.includes('json');
+  if (isOther) return response;
+  const body = await response.clone().text();
+  const seen = { method, path: new URL(url).pathname, status: response.status, body };
+  const verdict = await fetch(`http://127.0.0.1:${inject('validatorPort')}`, {
+    method: 'POST',
+    body: JSON.stringify(seen),
+  });
+  const fault = await verdict.text();
+  if (fault !== '') throw new Error(fault);
+  return response;
 }
 
 export function callAsOperator(path: string, request: TestRequest = {}): Promise<Response> {

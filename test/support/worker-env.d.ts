@@ -22,5 +22,6 @@ declare global {
 declare module 'vitest' {
   interface ProvidedContext {
     smtpPort: number;
+    validatorPort: number;
   }
 }

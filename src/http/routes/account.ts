@@ -6,7 +6,7 @@ import { type AppTypes, serviceContextOf } from '../app-types.ts';
 import { jsonBody } from '../json-body.ts';
 import { isoTime } from '../pagination.ts';
 
-const updateBody = z
+export const updateAccountBody = z
   .strictObject({
     name: z.string().min(1).max(200),
     in_doubt_policy: z.enum(['retry', 'hold']),
@@ -30,7 +30,7 @@ function ownAccountBody({ account, statistics }: service.OwnAccount) {
 
 export const accountRoutes = new Hono<AppTypes>()
   .get('/', async (c) => c.json(ownAccountBody(await service.getOwnAccount(serviceContextOf(c)))))
-  .patch('/', jsonBody(updateBody), async (c) => {
+  .patch('/', jsonBody(updateAccountBody), async (c) => {
     const { name, in_doubt_policy: inDoubtPolicy } = c.req.valid('json');
     const changed = await service.changeOwnAccount(serviceContextOf(c), { name, inDoubtPolicy });
     return c.json(ownAccountBody(changed));

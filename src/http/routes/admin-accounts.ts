@@ -12,15 +12,15 @@ import { isoTime, listBody, pageQuery } from '../pagination.ts';
 import { queryOf } from '../validation.ts';
 import { domainBody } from './domains.ts';
 
-const createBody = z.strictObject({
+export const createAccountBody = z.strictObject({
   name: z.string().min(1).max(200),
   email: z.email().max(254).optional(),
 });
-const patchBody = z.strictObject({ shards: z.int().min(1).max(MAX_SHARDS) });
-const domainPutBody = z.strictObject({
+export const changeShardsBody = z.strictObject({ shards: z.int().min(1).max(MAX_SHARDS) });
+export const putDomainBody = z.strictObject({
   return_path: z.email().max(254).optional(),
 });
-const keyBody = z.strictObject({
+export const createAccountKeyBody = z.strictObject({
   name: z.string().max(200),
   permission: z.enum(['full_access', 'sending_access']).default('full_access'),
 });
@@ -40,7 +40,7 @@ function accountBody(account: Account) {
 }
 
 export const adminAccountRoutes = new Hono<AppTypes>()
-  .post('/', jsonBody(createBody), async (c) => {
+  .post('/', jsonBody(createAccountBody), async (c) => {
     const { account, apiKey } = await service.createAccount(
       onAccount(c, newId('account')),
       c.req.valid('json'),
@@ -52,19 +52,19 @@ export const adminAccountRoutes = new Hono<AppTypes>()
     return c.json(listBody(page, accountBody));
   })
   .get('/:id', async (c) => c.json(accountBody(await service.getAccount(onAccount(c, c.req.param('id'))))))
-  .patch('/:id', jsonBody(patchBody), async (c) => {
+  .patch('/:id', jsonBody(changeShardsBody), async (c) => {
     const context = onAccount(c, c.req.param('id'));
     return c.json(accountBody(await service.changeShards(context, c.req.valid('json').shards)));
   })
   .post('/:id/suspend', async (c) => changeStatus(c, c.req.param('id'), 'suspended'))
   .post('/:id/resume', async (c) => changeStatus(c, c.req.param('id'), 'active'))
   .post('/:id/close', async (c) => changeStatus(c, c.req.param('id'), 'closed'))
-  .put('/:id/domains/:name', jsonBody(domainPutBody), async (c) => {
+  .put('/:id/domains/:name', jsonBody(putDomainBody), async (c) => {
     const context = onAccount(c, c.req.param('id'));
     const returnPath = c.req.valid('json').return_path;
     return c.json(domainBody(await putVerifiedDomain(context, { name: c.req.param('name'), returnPath })));
   })
-  .post('/:id/api-keys', jsonBody(keyBody), async (c) => {
+  .post('/:id/api-keys', jsonBody(createAccountKeyBody), async (c) => {
     const key = await createApiKey(onAccount(c, c.req.param('id')), c.req.valid('json'));
     return c.json({ object: 'api_key', id: key.id, token: key.token }, 201);
   });

@@ -7,15 +7,15 @@ import { isoTime, listBody, pageQuery } from '../pagination.ts';
 import { queryOf } from '../validation.ts';
 
 const name = z.string().max(200);
-const createBody = z.strictObject({
+export const createApiKeyBody = z.strictObject({
   name,
   permission: z.enum(['full_access', 'sending_access']).default('full_access'),
   domain_id: z.string().max(64).optional(),
 });
-const renameBody = z.strictObject({ name });
+export const renameApiKeyBody = z.strictObject({ name });
 
 export const apiKeyRoutes = new Hono<AppTypes>()
-  .post('/', jsonBody(createBody), async (c) => {
+  .post('/', jsonBody(createApiKeyBody), async (c) => {
     const body = c.req.valid('json');
     const { permission, domain_id: domainId } = body;
     const key = await service.createApiKey(serviceContextOf(c), { name: body.name, permission, domainId });
@@ -32,7 +32,7 @@ export const apiKeyRoutes = new Hono<AppTypes>()
       })),
     );
   })
-  .patch('/:id', jsonBody(renameBody), async (c) => {
+  .patch('/:id', jsonBody(renameApiKeyBody), async (c) => {
     const id = c.req.param('id');
     await service.renameApiKey(serviceContextOf(c), id, c.req.valid('json').name);
     return c.json({ object: 'api_key', id });

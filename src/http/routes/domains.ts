@@ -8,7 +8,7 @@ import { isoTime, listBody, pageQuery } from '../pagination.ts';
 import { queryOf } from '../validation.ts';
 
 /** What the SDK can send. A region means nothing here; what would change the mail and is not there is refused. */
-const createBody = z.strictObject({
+export const createDomainBody = z.strictObject({
   name: z.string().min(1).max(255),
   region: z.string().max(40).optional(),
   tls: z.enum(['opportunistic', 'enforced']).optional(),
@@ -51,7 +51,7 @@ export function domainBody(domain: Domain) {
 }
 
 export const domainRoutes = new Hono<AppTypes>()
-  .post('/', jsonBody(createBody), async (c) => {
+  .post('/', jsonBody(createDomainBody), async (c) => {
     const body = c.req.valid('json');
     const wanted = NOT_SUPPORTED.find((field) => body[field] !== undefined && body[field] !== false);
     if (wanted !== undefined) throw new AppError('field_not_supported', { field: wanted });

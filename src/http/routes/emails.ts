@@ -17,9 +17,9 @@ import { queryOf, validate } from '../validation.ts';
 
 const addresses = z.union([z.string().max(1000), z.array(z.string().max(1000)).max(50)]);
 const tagPart = z.string().regex(/^[A-Za-z0-9_-]{1,256}$/);
-const MAX_BATCH = 100;
+export const MAX_BATCH = 100;
 
-const attachment = z.strictObject({
+export const attachmentItem = z.strictObject({
   content: z.unknown().optional(),
   filename: z.string().optional(),
   content_type: z.string().optional(),
@@ -27,7 +27,7 @@ const attachment = z.strictObject({
   path: z.unknown().optional(),
 });
 
-const email = z.strictObject({
+export const emailItem = z.strictObject({
   from: z.string().max(1000),
   to: addresses,
   cc: addresses.optional(),
@@ -41,7 +41,7 @@ const email = z.strictObject({
     .array(z.strictObject({ name: tagPart, value: tagPart }))
     .max(50)
     .optional(),
-  attachments: z.array(attachment).optional(),
+  attachments: z.array(attachmentItem).optional(),
   // Our own.
   relay: z.string().max(64).optional(),
   in_doubt_policy: z.enum(['retry', 'hold']).optional(),
@@ -50,10 +50,10 @@ const email = z.strictObject({
   topic_id: z.unknown().optional(),
   scheduled_at: z.unknown().optional(),
 });
-const resolution = z.strictObject({ resolution: z.enum(['delivered', 'resend', 'drop']) });
-const batch = z.array(z.unknown()).min(1).max(MAX_BATCH);
+export const resolveBody = z.strictObject({ resolution: z.enum(['delivered', 'resend', 'drop']) });
+const batchBody = z.array(z.unknown()).min(1).max(MAX_BATCH);
 
-type Email = z.output<typeof email>;
+type Email = z.output<typeof emailItem>;
 
 export const emailRoutes = new Hono<AppTypes>()
   .post('/', async (c) => {
@@ -66,7 +66,7 @@ export const emailRoutes = new Hono<AppTypes>()
       throw new AppError('field_not_supported', { field: 'x-batch-validation: permissive' });
     }
     const body = await readJson(c, { limitBytes: settingsOf(c.env).REQUEST_BODY_LIMIT_BYTES });
-    const items = validate(batch, body);
+    const items = validate(batchBody, body);
     const prefixOf = (index: number) => `[${index}].`;
     const drafts = items.map((item, index) => emailOf(item, prefixOf(index)));
     const ids = await send(c, drafts, prefixOf);
@@ -77,7 +77,7 @@ export const emailRoutes = new Hono<AppTypes>()
     return c.json(listBody(page, overviewBody));
   })
   .get('/:id', async (c) => c.json(detailBody(await getEmail(serviceContextOf(c), c.req.param('id')))))
-  .post('/:id/deliveries/:n/resolve', jsonBody(resolution), async (c) => {
+  .post('/:id/deliveries/:n/resolve', jsonBody(resolveBody), async (c) => {
     const n = /^\d{1,4}$/.test(c.req.param('n')) ? Number(c.req.param('n')) : undefined;
     const decision = { n, resolution: c.req.valid('json').resolution };
     return c.json(detailBody(await resolveDelivery(serviceContextOf(c), c.req.param('id'), decision)));
@@ -118,7 +118,7 @@ function setRateHeaders(
 }
 
 function emailOf(value: unknown, prefix: string): ReturnType<typeof readEmail> {
-  const input = validate(email, value, prefix);
+  const input = validate(emailItem, value, prefix);
   refuseUnserved(input, prefix);
   return readEmail(input, prefix);
 }

@@ -45,13 +45,13 @@ const fields = {
   limits,
 };
 
-const updateBody = z.strictObject(fields).partial();
-const createBody = updateBody.extend({ host: fields.host, port: fields.port.default(587) });
+export const updateRelayBody = z.strictObject(fields).partial();
+export const createRelayBody = updateRelayBody.extend({ host: fields.host, port: fields.port.default(587) });
 
 type Relay = Awaited<ReturnType<typeof service.getRelay>>;
 
 /** What the service calls otherwise. */
-function inputOf<T extends z.output<typeof updateBody>>(body: T) {
+function inputOf<T extends z.output<typeof updateRelayBody>>(body: T) {
   const { from_domains: fromDomains, limits: wanted, ...rest } = body;
   return {
     ...rest,
@@ -109,7 +109,7 @@ function healthBody(id: string, use: RelayUse) {
 }
 
 export const relayRoutes = new Hono<AppTypes>()
-  .post('/', jsonBody(createBody), async (c) => {
+  .post('/', jsonBody(createRelayBody), async (c) => {
     const body = c.req.valid('json');
     const input = { ...inputOf(body), name: body.name ?? body.host };
     const relay = await service.createRelay(serviceContextOf(c), input);
@@ -120,7 +120,7 @@ export const relayRoutes = new Hono<AppTypes>()
     return c.json(listBody(page, relayBody));
   })
   .get('/:id', async (c) => c.json(relayBody(await service.getRelay(serviceContextOf(c), c.req.param('id')))))
-  .patch('/:id', jsonBody(updateBody), async (c) => {
+  .patch('/:id', jsonBody(updateRelayBody), async (c) => {
     const change = inputOf(c.req.valid('json'));
     const relay = await service.updateRelay(serviceContextOf(c), c.req.param('id'), change);
     return c.json(relayBody(relay));

@@ -1,0 +1,299 @@
+import * as z from 'zod';
+import {
+  describeFields,
+  EXAMPLE_TIME,
+  exampleId,
+  examplePage,
+  idOf,
+  isoTime,
+  PAGE_TEXTS,
+  pageOf,
+  type ResourceDocs,
+} from '../docs/resource-docs.ts';
+import { pageQuery } from '../pagination.ts';
+import { attachmentItem, emailItem, MAX_BATCH, resolveBody } from './emails.ts';
+
+const id = exampleId('message');
+
+const buffer = z.strictObject({
+  type: z.literal('Buffer'),
+  data: z.array(z.int().min(0).max(255)),
+});
+
+const attachment = describeFields(attachmentItem, {
+  content: z
+    .union([z.string(), buffer])
+    .meta({ description: 'Base64, or what JSON makes of a Node `Buffer`. 10 MiB together, decoded.' }),
+  filename: z.string().meta({ description: 'The name that the recipient sees.' }),
+  content_type: 'By the ending of `filename` where it is not given.',
+  content_id: 'Makes it part of the HTML, which names it as `cid:`.',
+  path: 'Refused: nothing is fetched by URL.',
+}).meta({ id: 'AttachmentInput' });
+
+const ADDRESSES = 'An address or a list of up to 50: `name@example.com` or `Name <name@example.com>`.';
+
+const email = describeFields(emailItem, {
+  from: 'The sender: an address of a verified domain, with or without a name.',
+  to: `The recipients. ${ADDRESSES}`,
+  cc: `Recipients of a copy. ${ADDRESSES}`,
+  bcc: `Recipients that no header names. ${ADDRESSES}`,
+  reply_to: `Where replies go. ${ADDRESSES}`,
+  subject: 'The subject.',
+  text: 'The body as plain text; this, or `html`, or both.',
+  html: 'The body as HTML.',
+  headers: 'Headers of your own. Those that the server makes are refused.',
+  tags: 'For your own sorting; each name once.',
+  attachments: z.array(attachment).max(100).optional().meta({ description: 'Files, up to 100.' }),
+  relay: 'The id of the relay to use; by priority and weight where it is not given.',
+  in_doubt_policy: 'For this email instead of the policy of the account.',
+  template: 'Not supported yet.',
+  topic_id: 'Not supported yet.',
+  scheduled_at: 'Not supported yet.',
+}).meta({ id: 'EmailInput' });
+
+const overviewFields = {
+  id: idOf('message'),
+  from: z.string(),
+  to: z.array(z.string()),
+  cc: z.array(z.string()),
+  bcc: z.array(z.string()),
+  reply_to: z.array(z.string()),
+  subject: z.string(),
+  created_at: isoTime,
+  last_event: z
+    .enum(['queued', 'delivered', 'delivery_delayed', 'bounced', 'failed', 'suppressed', 'canceled'])
+    .meta({ description: 'In the words of the wire format; `deliveries` and `timeline` say it exactly.' }),
+  scheduled_at: z.null(),
+  tags: z.array(z.object({ name: z.string(), value: z.string() })),
+  relay: z.string().nullable().meta({ description: 'The relay that was asked for.' }),
+  in_doubt_policy: z.enum(['retry', 'hold']).nullable(),
+};
+
+const delivery = z
+  .object({
+    index: z.int().min(0).meta({ description: 'Its place; `resolve` takes it.' }),
+    recipient: z.string().nullable(),
+    status: z.enum([
+      'queued',
+      'sending',
+      'deferred',
+      'delivered',
+      'failed',
+      'expired',
+      'suppressed',
+      'canceled',
+      'in_doubt',
+    ]),
+    relay: z.string().nullable(),
+    attempts: z.int().min(0),
+    last_reply: z
+      .string()
+      .nullable()
+      .meta({ description: 'What the server said last about this recipient.' }),
+    reason: z.string().nullable().meta({ description: 'A fixed word where something else decided.' }),
+    updated_at: isoTime,
+    next_attempt_at: isoTime.nullable(),
+  })
+  .meta({ id: 'Delivery', description: 'One recipient of an email.' });
+
+const timelineEvent = z
+  .object({
+    type: z.enum([
+      'queued',
+      'delivered',
+      'delivery_delayed',
+      'bounced',
+      'failed',
+      'expired',
+      'suppressed',
+      'canceled',
+      'in_doubt',
+      'relay.failover',
+      'resolved',
+    ]),
+    created_at: isoTime,
+    recipients: z.array(z.string().nullable()),
+    relay: z.string().nullable(),
+    code: z.int().nullable().meta({ description: 'The SMTP code.' }),
+    enhanced_code: z.string().nullable(),
+    reason: z.string().nullable(),
+  })
+  .meta({ id: 'TimelineEvent' });
+
+const detail = z
+  .object({
+    object: z.literal('email'),
+    ...overviewFields,
+    message_id: z.string().meta({ description: 'The `Message-ID` header.' }),
+    text: z.string().nullable().meta({ description: '`null` also once the body is no longer kept.' }),
+    html: z.string().nullable(),
+    possible_duplicates: z.int().min(0).meta({ description: 'Copies there may be more than one.' }),
+    deliveries: z.array(delivery),
+    timeline: z.array(timelineEvent),
+  })
+  .meta({ id: 'Email' });
+
+const emailExample = {
+  from: 'Example <news@mail.example.com>',
+  to: ['ada@example.org'],
+  subject: 'Hello',
+  text: 'Hello, Ada.',
+};
+
+const overviewExample = {
+  id,
+  from: emailExample.from,
+  to: emailExample.to,
+  cc: [],
+  bcc: [],
+  reply_to: [],
+  subject: emailExample.subject,
+  created_at: EXAMPLE_TIME,
+  last_event: 'delivered',
+  scheduled_at: null,
+  tags: [],
+  relay: null,
+  in_doubt_policy: null,
+};
+
+const detailExample = {
+  object: 'email',
+  ...overviewExample,
+  message_id: `<${id}@mail.example.com>`,
+  text: emailExample.text,
+  html: null,
+  possible_duplicates: 0,
+  deliveries: [
+    {
+      index: 0,
+      recipient: 'ada@example.org',
+      status: 'delivered',
+      relay: exampleId('relay'),
+      attempts: 1,
+      last_reply: '250 2.0.0 Ok: queued',
+      reason: null,
+      updated_at: EXAMPLE_TIME,
+      next_attempt_at: null,
+    },
+  ],
+  timeline: [
+    {
+      type: 'delivered',
+      created_at: EXAMPLE_TIME,
+      recipients: ['ada@example.org'],
+      relay: exampleId('relay'),
+      code: 250,
+      enhanced_code: '2.0.0',
+      reason: null,
+    },
+  ],
+};
+
+const idempotencyKey = z
+  .string()
+  .regex(/^[\x20-\x7e]{1,256}$/)
+  .optional()
+  .meta({
+    description: 'A repeated request with the same key and body gets the same answer and sends nothing.',
+  });
+
+const SEND_HEADERS = {
+  'ratelimit-limit': 'Messages that the key may send in a second.',
+  'ratelimit-remaining': 'How many are left.',
+  'ratelimit-reset': 'Seconds until all are there again.',
+};
+
+const SEND_ERRORS = [
+  'field_not_supported',
+  'field_refused',
+  'invalid_from',
+  'invalid_attachment',
+  'domain_not_verified',
+  'no_relay',
+  'invalid_idempotency_key',
+  'idempotency_mismatch',
+  'idempotency_in_progress',
+  'rate_limited',
+  'backlog_full',
+] as const;
+
+export const emailDocs: ResourceDocs = {
+  tag: 'Emails',
+  description: 'Sending, and what became of it.',
+  operations: {
+    'POST /v1/emails': {
+      operationId: 'sendEmail',
+      summary: 'Send an email',
+      description: 'It is on the ledger when this answers; `GET /v1/emails/{id}` says what became of it.',
+      access: 'sending_key',
+      headers: z.object({ 'Idempotency-Key': idempotencyKey }),
+      body: { schema: email, example: emailExample },
+      responses: {
+        200: {
+          description: 'Accepted.',
+          headers: SEND_HEADERS,
+          schema: z.object({ id: idOf('message') }),
+          example: { id },
+        },
+      },
+      errors: SEND_ERRORS,
+    },
+    'POST /v1/emails/batch': {
+      operationId: 'sendBatch',
+      summary: 'Send up to 100 emails',
+      description: 'All are accepted or none. An error names the email by its place: `[3].to`.',
+      access: 'sending_key',
+      headers: z.object({
+        'Idempotency-Key': idempotencyKey,
+        'x-batch-validation': z
+          .enum(['strict'])
+          .optional()
+          .meta({ description: '`permissive` is not supported yet.' }),
+      }),
+      body: {
+        schema: z.array(email).min(1).max(MAX_BATCH).meta({ id: 'BatchInput' }),
+        example: [emailExample],
+      },
+      responses: {
+        200: {
+          description: 'Accepted, in the order given.',
+          headers: SEND_HEADERS,
+          schema: z.object({ data: z.array(z.object({ id: idOf('message') })) }),
+          example: { data: [{ id }] },
+        },
+      },
+      errors: SEND_ERRORS,
+    },
+    'GET /v1/emails': {
+      operationId: 'listEmails',
+      summary: 'List emails',
+      query: describeFields(pageQuery, PAGE_TEXTS),
+      responses: {
+        200: {
+          description: 'A page of emails.',
+          schema: pageOf(z.object(overviewFields).meta({ id: 'EmailOverview' })),
+          example: examplePage(overviewExample),
+        },
+      },
+    },
+    'GET /v1/emails/:id': {
+      operationId: 'getEmail',
+      summary: 'Read an email',
+      description: 'With what became of each recipient, and how.',
+      responses: { 200: { description: 'The email.', schema: detail, example: detailExample } },
+    },
+    'POST /v1/emails/:id/deliveries/:n/resolve': {
+      operationId: 'resolveDelivery',
+      summary: 'Decide about a delivery in doubt',
+      path: { n: 'The `index` of the delivery.' },
+      body: {
+        schema: describeFields(resolveBody, {
+          resolution: '`delivered`: it arrived. `resend`: send a copy. `drop`: send nothing more.',
+        }),
+        example: { resolution: 'delivered' },
+      },
+      responses: { 200: { description: 'The email as it is now.', schema: detail, example: detailExample } },
+      errors: ['conflict'],
+    },
+  },
+};
