@@ -47,6 +47,8 @@ export const REPLY_RULES: readonly ReplyRule[] = [
     scope: 'relay',
     temporary: true,
   },
+  // Out of step with the session, as Postfix is after it refused a dot: says nothing of this mail.
+  { stages: TRANSACTION_STAGES, codes: [503], scope: 'rate', temporary: true },
   { stages: 'any', codes: 'any', enhanced: /^5\.4\.5$/, scope: 'rate', temporary: true },
   {
     stages: TRANSACTION_STAGES,

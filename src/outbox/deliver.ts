@@ -59,6 +59,9 @@ interface AtDot {
   readonly reply: Promise<Reply | SmtpFault>;
 }
 
+/** Postfix keeps a transaction open whose dot it refused by a restriction: the next message gets a fresh session. */
+const OUT_OF_STEP = 503;
+
 /** Returns when the session has ended, or there was nothing to do for its idle time. Throws only what is a bug. */
 export async function deliverOver(session: SmtpSession, desk: Desk): Promise<void> {
   let current = await nextOrWait(session, desk);
@@ -131,6 +134,12 @@ async function sendBody(
         ...keptDot(item),
       });
     } else desk.release(item);
+    await desk.commit(settledPrevious);
+    return undefined;
+  }
+  if (verdict.mail.code === OUT_OF_STEP && !at.isFirst) {
+    session.destroy();
+    desk.release(item);
     await desk.commit(settledPrevious);
     return undefined;
   }

@@ -45,6 +45,7 @@ const ROWS: readonly Case[] = [
     'relay',
     'temporary',
   ],
+  ['Postfix, after a dot it refused', 'mail', '503 5.5.1 Error: nested MAIL command', 'rate', 'temporary'],
   [
     'Gmail, past the daily limit',
     'dot',
