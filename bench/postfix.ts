@@ -81,11 +81,21 @@ export async function sendWithSmtpSource(load: SourceLoad): Promise<void> {
 
 export interface Postfix {
   readonly port: number;
+  readonly logPath: string;
   stop(): Promise<void>;
 }
 
+/** What an instance has beyond the plain one. */
+export interface PostfixExtras {
+  /** Lookup tables and certificates, by name; they lie in `$config_directory`. */
+  readonly files?: Readonly<Record<string, string>>;
+  readonly settings?: Readonly<Record<string, string>>;
+  /** Further lines of `master.cf`. */
+  readonly services?: readonly string[];
+}
+
 /** Relays everything to that port. Its queue lies in the temp folder, on the same disk as our ledger. */
-export async function startPostfix(relayPort: number): Promise<Postfix> {
+export async function startPostfix(relayPort: number, extras: PostfixExtras = {}): Promise<Postfix> {
   const folder = await mkdtemp(join(tmpdir(), 'edge-relay-postfix-'));
   const port = await freePort();
   const [config, queue, data] = ['config', 'queue', 'data'].map((name) => join(folder, name)) as [
@@ -97,8 +107,11 @@ export async function startPostfix(relayPort: number): Promise<Postfix> {
   // Its daemons run as another user.
   await chmod(folder, 0o755);
   await run('chown', ['postfix', data]);
-  await writeFile(join(config, 'main.cf'), mainFile({ folder, queue, data, relayPort }));
-  await writeFile(join(config, 'master.cf'), masterFile(port));
+  const main = { ...mainSettings({ folder, queue, data, relayPort }), ...extras.settings };
+  const mainLines = Object.entries(main).map(([name, value]) => `${name} = ${value}\n`);
+  await writeFile(join(config, 'main.cf'), mainLines.join(''));
+  await writeFile(join(config, 'master.cf'), masterFile(port, extras.services ?? []));
+  for (const [name, text] of Object.entries(extras.files ?? {})) await writeFile(join(config, name), text);
   const control = (command: string) => run(`${BIN}/postfix`, ['-c', config, command]);
   try {
     await control('start');
@@ -110,6 +123,7 @@ export async function startPostfix(relayPort: number): Promise<Postfix> {
   }
   return {
     port,
+    logPath: join(folder, 'mail.log'),
     async stop() {
       await control('stop');
       await rm(folder, { recursive: true, force: true });
@@ -117,8 +131,13 @@ export async function startPostfix(relayPort: number): Promise<Postfix> {
   };
 }
 
-function mainFile(at: { folder: string; queue: string; data: string; relayPort: number }): string {
-  return Object.entries({
+function mainSettings(at: {
+  folder: string;
+  queue: string;
+  data: string;
+  relayPort: number;
+}): Record<string, string> {
+  return {
     compatibility_level: '3.6',
     queue_directory: at.queue,
     data_directory: at.data,
@@ -140,12 +159,10 @@ function mainFile(at: { folder: string; queue: string; data: string; relayPort: 
     default_destination_concurrency_limit: '20',
     // By default it slows its clients down for a second at a time while more comes in than goes out.
     in_flow_delay: '0',
-  })
-    .map(([name, value]) => `${name} = ${value}\n`)
-    .join('');
+  };
 }
 
-function masterFile(port: number): string {
+function masterFile(port: number, services: readonly string[]): string {
   return [
     `127.0.0.1:${port} inet n - n - - smtpd`,
     'cleanup unix n - n - 0 cleanup',
@@ -160,11 +177,12 @@ function masterFile(port: number): string {
     'anvil unix - - n - 1 anvil',
     'scache unix - - n - 1 scache',
     'postlog unix-dgram n - n - 1 postlogd',
+    ...services,
     '',
   ].join('\n');
 }
 
-async function untilGreeted(port: number): Promise<void> {
+export async function untilGreeted(port: number): Promise<void> {
   const deadlineMs = performance.now() + 10_000;
   while (performance.now() < deadlineMs) {
     const socket = connect(port, '127.0.0.1');

@@ -1,5 +1,6 @@
 /** A client that does not give up: where an answer is lost it asks again, with the same idempotency key. */
 import { ADMIN_TOKEN } from '../support/relay-under-test.ts';
+import type { LedgerView } from './reconcile.ts';
 import type { RelayServer } from './relay-server.ts';
 
 // biome-ignore lint/suspicious/noExplicitAny: whatever came back
@@ -66,6 +67,32 @@ export async function openFaultAccount(
   const client = new FaultClient(server, api_key.token);
   await client.call('POST', '/v1/relays', relay);
   return client;
+}
+
+/** Asks until the answer is as wanted, and keeps the last one. */
+export async function look(
+  client: FaultClient,
+  id: string | undefined,
+  views: Map<string, LedgerView>,
+  until: { isWanted: (view: LedgerView) => boolean; patienceMs: number },
+): Promise<void> {
+  if (id === undefined) return;
+  const deadline = Date.now() + until.patienceMs;
+  for (;;) {
+    const view = (await client.call('GET', `/v1/emails/${id}`)) as LedgerView;
+    views.set(id, view);
+    if (until.isWanted(view) || Date.now() > deadline) return;
+    await pause(50);
+  }
+}
+
+export async function untilNoSession(client: FaultClient): Promise<void> {
+  const { data } = await client.call('GET', '/v1/relays');
+  for (let tries = 0; tries < 200; tries++) {
+    const { open_sessions } = await client.call('GET', `/v1/relays/${data[0].id}/health`);
+    if (open_sessions === 0) return;
+    await pause(50);
+  }
 }
 
 export function pause(ms: number): Promise<void> {

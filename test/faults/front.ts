@@ -5,7 +5,8 @@
 import * as net from 'node:net';
 
 export interface FrontOptions {
-  readonly targetPort: number;
+  /** Asked anew for each connection where it may change. */
+  readonly targetPort: number | (() => number);
   /** Asked for each new connection, and for each piece of bytes; true takes the connection out of service. */
   readonly onConnect?: (client: net.Socket) => boolean;
   readonly onClientBytes?: (client: net.Socket, bytes: Buffer) => boolean;
@@ -27,7 +28,9 @@ export async function startFront(options: FrontOptions): Promise<Front> {
     client.on('error', () => {});
     client.on('close', () => clients.delete(client));
     if (options.onConnect?.(client)) return;
-    const upstream = net.connect({ port: options.targetPort, host: '127.0.0.1', noDelay: true });
+    const { targetPort } = options;
+    const port = typeof targetPort === 'number' ? targetPort : targetPort();
+    const upstream = net.connect({ port, host: '127.0.0.1', noDelay: true });
     upstream.on('error', () => client.destroy());
     let isHeld = false;
     client.on('data', (bytes: Buffer) => {

@@ -142,7 +142,8 @@ function reconcileMessage(
     const dueEnds = status === 'in_doubt' ? 0 : 1;
     if (ends.length !== dueEnds) say(`${ends.length} final events for ${recipient}, which is ${status}`);
     const right = expectation?.statuses[roleOf(recipient)];
-    if (right && !right.includes(status)) say(`${recipient} is ${status}, not ${right.join(' or ')}`);
+    if (right && !right.includes(status))
+      say(`${recipient} is ${status}, not ${right.join(' or ')} (${delivery.last_reply})`);
   }
 }
 

@@ -2,17 +2,23 @@
  * The faults that Postfix's `smtp-sink` can make, so that not only our own server says what happened. A sink's
  * faults are for good: the cell gives the port to a sound one as soon as the ledger shows that the fault was met.
  */
-import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
+import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { existsSync } from 'node:fs';
 import { chmod, mkdtemp, readdir, readFile, rm } from 'node:fs/promises';
 import { connect } from 'node:net';
-import { homedir, tmpdir } from 'node:os';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { freePort } from '../support/free-port.ts';
 import { FAULT_SETTINGS } from './cell-run.ts';
 import type { Expectation } from './expectation.ts';
-import { type FaultClient, inParallel, openFaultAccount, pause } from './fault-client.ts';
+import {
+  type FaultClient,
+  inParallel,
+  look,
+  openFaultAccount,
+  pause,
+  untilNoSession,
+} from './fault-client.ts';
 import { isSettled, type LedgerView, reconcile, type StoredCopy, type ToldMessage } from './reconcile.ts';
 import { startRelayServer } from './relay-server.ts';
 
@@ -32,17 +38,11 @@ const SILENCE_SECONDS = 4;
 const MEET_MS = 15_000;
 const SETTLE_MS = 20_000;
 
-/** The exit code. A peer that is not installed is skipped, and the last line says so. */
-export async function runPeer(name: string, only: string | undefined): Promise<number> {
-  const program = name === 'smtp-sink' ? findProgram('smtp-sink') : undefined;
-  if (program === undefined) {
-    const why = name === 'smtp-sink' ? 'is not installed' : 'has no cells here; smtp-sink has';
-    console.log(`faults: skipped, ${name} ${why}`);
-    return 0;
-  }
+/** The exit code. */
+export async function runSinkCells(program: string, only: string | undefined): Promise<number> {
   const all = peerCells();
   const cells = only === undefined ? all : all.filter((cell) => nameOf(cell).startsWith(only));
-  console.log(`${cells.length} cells on ${name}; RSET is not reached where nothing is refused by it`);
+  console.log(`${cells.length} cells on smtp-sink; RSET is not reached where nothing is refused by it`);
   const server = await startRelayServer({ settings: FAULT_SETTINGS, env: {} });
   const totals = { lost: 0, unaccounted: 0, failed: 0 };
   await inParallel(cells, 8, async (cell) => {
@@ -73,15 +73,6 @@ function nameOf({ flag, command, recipients, policy }: PeerCell): string {
   return [command, FLAGS[flag], recipients, policy].join('/');
 }
 
-function findProgram(name: string): string | undefined {
-  try {
-    return execFileSync('sh', ['-c', `command -v ${name}`], { encoding: 'utf8' }).trim();
-  } catch {
-    const places = ['/usr/sbin', join(homedir(), '.cache/edge-relay-ci/bin')];
-    return places.map((place) => join(place, name)).find((path) => existsSync(path));
-  }
-}
-
 async function runPeerCell(
   program: string,
   cell: PeerCell,
@@ -102,14 +93,14 @@ async function runPeerCell(
   const client = await open({ host: '127.0.0.1', port, tls: 'none' });
   const told = [await send(client, cell, port, 0)];
   const views = new Map<string, LedgerView>();
-  const id = told[0]?.id ?? '';
-  await look(client, id, views, ({ timeline }) => timeline.some(({ type }) => type !== 'queued'), MEET_MS);
+  const isMet = ({ timeline }: LedgerView) => timeline.some(({ type }) => type !== 'queued');
+  await look(client, told[0]?.id, views, { isWanted: isMet, patienceMs: MEET_MS });
   if (cell.command === 'QUIT') await untilNoSession(client);
   await stopSink(faulty);
   const sound = await startSink(program, ['-d', join(folder, 'sound.')], port);
   // The relay must be as good as before.
   told.push(await send(client, cell, port, 1));
-  for (const message of told) await look(client, message.id ?? '', views, isSettled, SETTLE_MS);
+  for (const { id } of told) await look(client, id, views, { isWanted: isSettled, patienceMs: SETTLE_MS });
   await stopSink(sound);
   const stored = await readDumps(folder, cell);
   await rm(folder, { recursive: true, force: true });
@@ -168,31 +159,6 @@ function expectationOf({ flag, command, policy }: PeerCell, index: number): Expe
     minDoubts: isDoubt ? 1 : 0,
     maxDoubts: isDoubt ? Number.POSITIVE_INFINITY : 0,
   };
-}
-
-async function look(
-  client: FaultClient,
-  id: string,
-  views: Map<string, LedgerView>,
-  isWanted: (view: LedgerView) => boolean,
-  patienceMs: number,
-): Promise<void> {
-  const deadline = Date.now() + patienceMs;
-  for (;;) {
-    const view = (await client.call('GET', `/v1/emails/${id}`)) as LedgerView;
-    views.set(id, view);
-    if (isWanted(view) || Date.now() > deadline) return;
-    await pause(50);
-  }
-}
-
-async function untilNoSession(client: FaultClient): Promise<void> {
-  const { data } = await client.call('GET', '/v1/relays');
-  for (let tries = 0; tries < 100; tries++) {
-    const { open_sessions } = await client.call('GET', `/v1/relays/${data[0].id}/health`);
-    if (open_sessions === 0) return;
-    await pause(50);
-  }
 }
 
 /** A dump exists also where the dot was refused: then it is no copy. */
