@@ -64,8 +64,8 @@ export class WorkQueue {
     else if (item.dot?.pending) return;
     this.inHand.delete(item.id);
     if (item.dueAtMs !== undefined) this.expectDue(item.dueAtMs);
-    // Some of its recipients are to go on at once, in another transaction.
-    if (item.phase === WAITING) this.late.push(item.id);
+    // Some of its recipients are to go on at once, in another transaction. What the scan has yet to reach, it finds.
+    if (item.phase === WAITING && item.id <= this.cursor) this.late.push(item.id);
   }
 
   isInHand(id: string): boolean {
