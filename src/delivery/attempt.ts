@@ -31,8 +31,19 @@ export function attemptsWithThis(progress: Progress, index: number): number {
   return attemptsOf(progress, index) + (progress.deliveries[index]?.status === 'sending' ? 0 : 1);
 }
 
-export function isInDoubt(progress: Progress, index: number): boolean {
-  return progress.deliveries[index]?.status === 'in_doubt';
+/**
+ * A verdict on a copy was lost: it may have arrived, whatever is said of the copies after it. A 421 or a 3xx to
+ * a dot is counted as a doubt as well, but it is an answer.
+ */
+export function isInDoubt({ deliveries, timeline, possibleDuplicates }: Progress, index: number): boolean {
+  if (deliveries[index]?.status === 'in_doubt') return true;
+  return (
+    possibleDuplicates > 0 &&
+    timeline.some(
+      ({ type, reason, recipients }) =>
+        type === 'in_doubt' && (reason === 'retry' || reason === 'held') && recipients?.includes(index),
+    )
+  );
 }
 
 export function codesOf(reply: Reply): { code: number; enhanced?: string } {

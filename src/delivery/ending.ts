@@ -125,7 +125,7 @@ export function applyExpiry(progress: Progress, nowMs: number): Step {
     const delivery = progress.deliveries[index];
     if (!delivery) continue;
     const { nextAttemptAtMs: _, ...rest } = delivery;
-    const status = delivery.status === 'in_doubt' ? 'in_doubt' : 'expired';
+    const status = isInDoubt(progress, index) ? 'in_doubt' : 'expired';
     changes.set(index, { ...rest, status, updatedAtMs: nowMs });
   }
   const events = expiryOf(progress, recipients, { atMs: nowMs });

@@ -7,7 +7,8 @@
  *   the message. After it, the message is in doubt, and the doubt is counted.
  * - A 421 to the final dot is a refusal from a server that is going away and may have kept the message all
  *   the same: delayed, and counted as a doubt. So is a 3xx, which is no answer to a dot at all.
- * - What is in doubt stays in doubt while its next copy waits: it may have arrived.
+ * - What is in doubt stays in doubt until a copy is delivered or the mailbox proves not to exist: where the next
+ *   copy is refused, or its time is over, the doubt is held.
  */
 import type { EnvelopeVerdict, Reply, Stage } from '../smtp/types.ts';
 import {
@@ -158,11 +159,20 @@ function refuse(
   if (replyClass.scope === 'relay') return { progress, replyTexts: new Map(), relayFault: reply };
   const texts = textsOf(recipients, reply);
   if (replyClass.temporary) return delay(progress, recipients, context, undefined, { reply, texts });
-  const reason = reasonOf(replyClass);
-  const { changes, event } = settle(progress, recipients, 'failed', reply, context, reason);
+  // A mailbox that does not exist has no earlier copy either.
+  const isHeld = (index: number) => !replyClass.hard && isInDoubt(progress, index);
+  const held = recipients.filter(isHeld);
+  const failed = recipients.filter((index) => !isHeld(index));
+  const refused = { reason: 'refused_after_doubt' };
+  const doubtful = settle(progress, held, 'in_doubt', reply, context, refused);
+  const { changes, event } = settle(progress, failed, 'failed', reply, context, reasonOf(replyClass));
   const type = replyClass.scope === 'recipient' ? 'bounced' : 'failed';
   return {
-    progress: advance(progress, changes, [{ ...event, type }]),
+    progress: advance(
+      progress,
+      new Map([...changes, ...doubtful.changes]),
+      failed.length > 0 ? [{ ...event, type }] : [],
+    ),
     replyTexts: texts,
   };
 }
@@ -228,7 +238,7 @@ function isTooManyRecipients(reply: Reply): boolean {
 function settle(
   progress: Progress,
   recipients: readonly number[],
-  status: 'delivered' | 'failed',
+  status: 'delivered' | 'failed' | 'in_doubt',
   reply: Reply,
   context: AttemptContext,
   reason: { reason?: string } = {},

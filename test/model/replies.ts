@@ -5,8 +5,11 @@ import { replyOf } from '../delivery/reply-of.ts';
 
 export interface Said {
   readonly reply: Reply;
-  /** `relay`: about the relay and nobody else. `crowded`: too many recipients in one transaction. */
-  readonly means: 'yes' | 'later' | 'never' | 'relay' | 'crowded';
+  /**
+   * `relay`: about the relay and nobody else. `crowded`: too many recipients in one transaction. `gone`: never,
+   * and nothing can have arrived there before.
+   */
+  readonly means: 'yes' | 'later' | 'never' | 'gone' | 'relay' | 'crowded';
 }
 
 const said = (means: Said['means'], ...texts: string[]): Said[] =>
@@ -33,7 +36,8 @@ export const TO_RCPT: readonly Said[] = [
     '250 2.1.5 Ok',
   ),
   ...said('later', '450 4.2.1 Busy', '450 4.7.1 Greylisted', '550 5.4.5 Daily user sending limit exceeded'),
-  ...said('never', '550 5.1.1 No such user', '552 5.2.2 Mailbox full', '554 5.7.1 Refused'),
+  ...said('gone', '550 5.1.1 No such user'),
+  ...said('never', '552 5.2.2 Mailbox full', '554 5.7.1 Refused'),
   ...said('crowded', '452 4.5.3 Too many recipients', '452 too many recipients', '552 5.5.3 Too many'),
   ...CLOSING,
   ...RELAY.slice(0, 1),

@@ -13,7 +13,7 @@ export type End = 'delivered' | 'failed' | 'expired' | 'canceled';
 export interface Recipient {
   state: 'open' | 'held' | End;
   attempts: number;
-  /** A verdict was lost, and no other one came since. */
+  /** A verdict was lost: that copy may have arrived. */
   isDoubted: boolean;
   copies: number;
   /** A copy was stored, and we read its 250. */
@@ -99,7 +99,7 @@ export class World {
       const recipient = this.of(index);
       if (means === 'yes' || means === 'relay') continue;
       recipient.attempts++;
-      if (means === 'never') this.endAs(recipient, 'failed');
+      if (means === 'never' || means === 'gone') this.refuse(recipient, means);
       else if (this.isOver) recipient.state = recipient.isDoubted ? 'held' : 'expired';
     }
   }
@@ -107,10 +107,7 @@ export class World {
   /** The dot may leave from now on: the attempt counts. */
   recordDot(): void {
     this.station = 'dot recorded';
-    for (const index of this.accepted) {
-      this.of(index).attempts++;
-      this.of(index).isDoubted = false;
-    }
+    for (const index of this.accepted) this.of(index).attempts++;
   }
 
   store(): void {
@@ -123,8 +120,8 @@ export class World {
       if (means === 'yes') {
         recipient.isAnswered = true;
         this.endAs(recipient, 'delivered');
-      } else if (means === 'never') this.endAs(recipient, 'failed');
-      else if (means !== 'relay' && this.isOver) this.endAs(recipient, 'expired');
+      } else if (means === 'never' || means === 'gone') this.refuse(recipient, means);
+      else if (means !== 'relay' && this.isOver) recipient.state = recipient.isDoubted ? 'held' : 'expired';
     }
     this.rest();
   }
@@ -147,6 +144,12 @@ export class World {
       else this.endAs(recipient, as);
     }
     this.rest();
+  }
+
+  /** A refused copy says nothing of the one before it, unless there is no such mailbox. */
+  refuse(recipient: Recipient, means: 'never' | 'gone'): void {
+    if (recipient.isDoubted && means === 'never') recipient.state = 'held';
+    else this.endAs(recipient, 'failed');
   }
 
   endAs(recipient: Recipient, end: End): void {

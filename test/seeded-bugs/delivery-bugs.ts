@@ -84,7 +84,7 @@ export const DELIVERY_BUGS: readonly SeededBug[] = [
   {
     name: 'expired-though-in-doubt',
     file: 'src/delivery/ending.ts',
-    find: "const status = delivery.status === 'in_doubt' ? 'in_doubt' : 'expired';",
+    find: "const status = isInDoubt(progress, index) ? 'in_doubt' : 'expired';",
     replace: "const status = 'expired';",
     breaks: 'Mail that may have arrived is called expired.',
     caughtBy: [DELAY, MODEL],
