@@ -82,6 +82,7 @@ export class Dispatcher {
     for (const [id, pool] of this.pools) {
       if (pools.includes(pool)) continue;
       for (const { item } of pool.takeAllParked()) this.release(item);
+      this.releaseAside(pool);
       if (pool.sessions === 0) this.pools.delete(id);
     }
     return pools.filter((pool) => pool.isOpen(nowMs));
@@ -97,7 +98,8 @@ export class Dispatcher {
     for (;;) {
       const sending = await this.readState();
       if (!sending?.active || !pool.isOpen(Date.now())) return undefined;
-      const routed = pool.takeParked() ?? (await this.takeFor(pool, sending));
+      const routed =
+        pool.takeParked() ?? (await this.takeAside(pool, sending)) ?? (await this.takeFor(pool, sending));
       if (!routed) return undefined;
       const suppressed = await this.suppressedOf(routed);
       if (!suppressed) {
@@ -188,6 +190,7 @@ export class Dispatcher {
   async closeUnreachable(pool: RelayPool, cause: RelayCause): Promise<void> {
     this.close(pool, cause);
     const waiting = pool.takeAllParked();
+    this.releaseAside(pool);
     if (waiting.length === 0) {
       // One message tells the customer what is wrong; the others are not touched.
       const sending = await this.readState();
@@ -235,12 +238,33 @@ export class Dispatcher {
       if (!target) await this.passOn(routed, pool, { reason: 'relay_closed' });
       else if (target.park(routed)) this.startSession(target);
       else {
-        // Too much is parked there: it is found again when there is room.
-        this.release(item);
-        return undefined;
+        // Too much is held in memory for that relay. Others must not wait for it.
+        this.routes.delete(item.id);
+        this.tried.delete(item.id);
+        queue.setAside(item);
+        target.setAside(item.id);
       }
     }
     return undefined;
+  }
+
+  /** What was set aside for this pool, as far as it is still for it. */
+  private async takeAside(pool: RelayPool, sending: SendingState): Promise<RoutedItem | undefined> {
+    const { queue } = this.context.ledger;
+    for (let id = pool.takeAside(); id !== undefined; id = pool.takeAside()) {
+      const item = queue.takeAside(id);
+      const routed = item && (await this.routedOf(item, sending));
+      if (routed && this.targetOf(routed.item.id) === pool) return routed;
+      if (routed) this.release(routed.item);
+    }
+    return undefined;
+  }
+
+  private releaseAside(pool: RelayPool): void {
+    for (const id of pool.takeAllAside()) {
+      const item = this.context.ledger.queue.takeAside(id);
+      if (item) this.release(item);
+    }
   }
 
   /** Opens a message far enough to route it. Settles here what needs no relay; undefined then. */

@@ -2,6 +2,7 @@
  * An Outbox's dealings with the gates of its relays. Only a relay that has limits, or that accounts share, has a
  * gate: mail through any other costs no call. A gate that does not answer is treated as one that grants nothing.
  */
+import { retryAfterMs } from '../delivery/retry-after.ts';
 import { logError } from '../log.ts';
 import type { GateApi, Lease } from '../relay-gate/client.ts';
 import type { RelayCause } from './dispatcher.ts';
@@ -10,6 +11,8 @@ import type { RelayPool } from './relay-pool.ts';
 
 /** Permits that are asked for in one call. */
 const PERMITS_AT_ONCE = 100;
+/** A relay that named a longer time is asked again after this, as at its gate. */
+const MAX_PAUSE_MS = 15 * 60_000;
 /** A gate that did not answer is asked again after this. */
 const UNAVAILABLE_MS = 1000;
 
@@ -51,9 +54,32 @@ export class GateKeeper {
   }
 
   async reportFault(pool: RelayPool, { reason, reply }: RelayCause): Promise<void> {
-    const fault = { reason, version: pool.relay.version, ...(reply ? { code: reply.code } : {}) };
+    const askedMs = reply && retryAfterMs(reply.lines);
+    const fault = {
+      reason,
+      version: pool.relay.version,
+      ...(reply ? { code: reply.code } : {}),
+      ...(askedMs === undefined ? {} : { retryAfterMs: askedMs }),
+    };
     const answer = await this.tell(pool, (gate, holder) => gate.reportFault(holder, fault));
     if (answer) pool.closeUntil(answer.closedUntilMs);
+  }
+
+  /**
+   * A 421 that names a time, or speaks of policy (4.7.x), is meant for everybody who uses the relay: it rests, here and
+   * at the other outboxes. Other codes may be about one recipient (greylisting), and pause nobody else.
+   */
+  async heed(pool: RelayPool, replyTexts: Iterable<string>): Promise<void> {
+    let pauseMs = 0;
+    for (const text of replyTexts) {
+      if (!text.startsWith('421 ')) continue;
+      const isPolicy = pool.isGated && /^421 4\.7\.\d/.test(text);
+      const askedMs = retryAfterMs([text.slice(4)]) ?? (isPolicy ? this.context.settings.RETRY_FIRST_MS : 0);
+      pauseMs = Math.max(pauseMs, Math.min(askedMs, MAX_PAUSE_MS));
+    }
+    if (pauseMs === 0) return;
+    pool.pauseUntil(Date.now() + pauseMs);
+    await this.tell(pool, (gate, holder) => gate.reportThrottle(holder, pauseMs));
   }
 
   /** A session is over. The last one gives back what the gate lent. */

@@ -205,6 +205,10 @@ export class Pump {
       commit: async (decisions) => {
         const written = await books.commit(decisions);
         dispatcher.forgetFinished(written);
+        await this.gates.heed(
+          pool,
+          decisions.flatMap(({ step }) => [...step.replyTexts.values()]),
+        );
         return written;
       },
       release: (item) => dispatcher.release(item),

@@ -38,6 +38,8 @@ export class RelayPool {
   /** The gate lent one session and one message, to find out whether the relay is back. */
   hasProbe = false;
   private readonly parked: RoutedItem[] = [];
+  /** Ids of what was set aside in the queue, because so much is parked already. */
+  private aside: string[] = [];
   private failures = 0;
   private closedUntilMs = 0;
   private pausedUntilMs = 0;
@@ -79,7 +81,10 @@ export class RelayPool {
     const limit = Math.min(this.relay.limits.sessions ?? settingLimit, this.lease?.sessions ?? settingLimit);
     return this.isProbing
       ? 1
-      : Math.min(limit, 1 + Math.floor((backlog + this.parked.length) / BACKLOG_PER_SESSION));
+      : Math.min(
+          limit,
+          1 + Math.floor((backlog + this.parked.length + this.aside.length) / BACKLOG_PER_SESSION),
+        );
   }
 
   /** False where too much waits for this relay already. */
@@ -103,7 +108,19 @@ export class RelayPool {
   }
 
   get hasParked(): boolean {
-    return this.parked.length > 0;
+    return this.parked.length + this.aside.length > 0;
+  }
+
+  setAside(id: string): void {
+    this.aside.push(id);
+  }
+
+  takeAside(): string | undefined {
+    return this.aside.shift();
+  }
+
+  takeAllAside(): string[] {
+    return this.aside.splice(0);
   }
 
   /** The relay is at fault: closes it for a while. True where it was in order before: the account is told once. */

@@ -88,9 +88,11 @@ export class Ledger {
 
   /** Open messages accepted before the given time, a few at a time, for expiry while no relay takes them. */
   findOverdue(acceptedBeforeMs: number, limit: number): LedgerItem[] {
+    // What is in hand is not to crowd out the rest.
     return this.messages
-      .listUnfinished(firstMessageIdAt(acceptedBeforeMs), limit)
-      .filter((item) => !this.queue.isInHand(item.id));
+      .listUnfinished(firstMessageIdAt(acceptedBeforeMs), limit + this.queue.inHandCount)
+      .filter((item) => !this.queue.isInHand(item.id))
+      .slice(0, limit);
   }
 
   sweep(nowMs: number, kept: KeptDays): void {

@@ -23,6 +23,8 @@ export class WorkQueue {
   private readonly messages: MessageTable;
   /** Messages taken by the pump and not given back. */
   private readonly inHand = new Set<string>();
+  /** Messages whose relay has enough to do: passed over until it has room. */
+  private readonly aside = new Set<string>();
   /** Messages that were scanned and not taken yet. */
   private buffer: LedgerItem[] = [];
   private late: string[] = [];
@@ -57,6 +59,19 @@ export class WorkQueue {
     if (item.dueAtMs !== undefined) this.expectDue(item.dueAtMs);
   }
 
+  /** Passes a message over, so that those behind it can be taken. */
+  setAside(item: LedgerItem): void {
+    this.inHand.delete(item.id);
+    this.aside.add(item.id);
+  }
+
+  /** Takes a message that was set aside; undefined where it was changed since. */
+  takeAside(id: string): LedgerItem | undefined {
+    if (!this.aside.delete(id)) return undefined;
+    this.inHand.add(id);
+    return this.messages.find(id);
+  }
+
   /** After a message was written: it stays in hand only while it is at its dot. */
   settle(item: LedgerItem): void {
     // The customer or the expiry may change a message that lies ready: taken from there it would be the old one.
@@ -68,6 +83,10 @@ export class WorkQueue {
     if (item.phase === WAITING && item.id <= this.cursor) this.late.push(item.id);
   }
 
+  get inHandCount(): number {
+    return this.inHand.size;
+  }
+
   isInHand(id: string): boolean {
     return this.inHand.has(id);
   }
@@ -75,6 +94,7 @@ export class WorkQueue {
   /** After an error that nobody expected: forget what is in hand, and find it again from the low-water mark. */
   forgetHand(): void {
     this.inHand.clear();
+    this.aside.clear();
     this.buffer = [];
     this.late = [];
     this.cursor = this.lowWater;
@@ -115,7 +135,7 @@ export class WorkQueue {
   /** Saves how far everything is done; called now and then, and when the pump goes idle. */
   saveLowWater(): void {
     let lowest = this.cursor;
-    for (const id of [...this.inHand, ...this.late]) if (id < lowest) lowest = id;
+    for (const id of [...this.inHand, ...this.aside, ...this.late]) if (id < lowest) lowest = id;
     for (const { id } of this.buffer) if (id < lowest) lowest = id;
     const parsed = parseMessageId(lowest);
     if (!parsed) return;
@@ -155,6 +175,7 @@ export class WorkQueue {
   private discardReady(id: string): void {
     this.buffer = this.buffer.filter((ready) => ready.id !== id);
     this.late = this.late.filter((ready) => ready !== id);
+    this.aside.delete(id);
   }
 
   private expectDue(atMs: number): void {
@@ -169,8 +190,9 @@ export class WorkQueue {
   }
 
   private firstDueNotInHand(): { at: number; id: string } | undefined {
+    const passedOver = this.inHand.size + this.aside.size;
     return this.db
-      .all<{ at: number; id: string }>('SELECT at, id FROM due ORDER BY at, id LIMIT ?', this.inHand.size + 1)
-      .find((row) => !this.inHand.has(row.id));
+      .all<{ at: number; id: string }>('SELECT at, id FROM due ORDER BY at, id LIMIT ?', passedOver + 1)
+      .find((row) => !this.inHand.has(row.id) && !this.aside.has(row.id));
   }
 }
