@@ -8,6 +8,7 @@ const TEST_SETTINGS = {
   EHLO_NAME: 'relay.test',
   ALLOW_PRIVATE_RELAYS: 'true',
   ALLOW_PLAINTEXT_RELAYS: 'true',
+  ALLOW_PRIVATE_WEBHOOKS: 'true',
 };
 
 export default defineConfig({
