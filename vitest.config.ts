@@ -19,7 +19,10 @@ export default defineConfig({
       {
         test: {
           name: 'pure',
-          include: ['test/{smtp,mime,delivery,crypto,relay-gate,model,webhooks}/**/*.test.ts', 'test/*.test.ts'],
+          include: [
+            'test/{smtp,mime,delivery,crypto,relay-gate,model,webhooks}/**/*.test.ts',
+            'test/*.test.ts',
+          ],
           environment: 'node',
         },
       },
