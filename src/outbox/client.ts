@@ -150,7 +150,7 @@ export interface OutboxApi {
   findRelayUse(relayId: string): Promise<RelayUse>;
   readStatistics(): Promise<OutboxStatistics>;
   /** Logs what happened to the account outside of any message. In shard 0. */
-  recordAccountEvent(accountId: string, entry: AccountEntry): Promise<void>;
+  recordAccountEvents(accountId: string, entries: readonly AccountEntry[]): Promise<void>;
   readEvents(query: EventQuery): Promise<EventPage>;
   /** Resolves once something was logged after the place, or the time is over. */
   waitForEvents(after: EventPosition, waitMs: number): Promise<void>;

@@ -146,9 +146,9 @@ export class Outbox extends DurableObject<Env> implements OutboxApi {
     return 'resolved';
   }
 
-  async recordAccountEvent(accountId: string, entry: AccountEntry): Promise<void> {
+  async recordAccountEvents(accountId: string, entries: readonly AccountEntry[]): Promise<void> {
     this.belongTo(accountId, CLAIM_SHARD);
-    await this.events.record(entry, this.ctx.storage);
+    await this.events.record(entries, this.ctx.storage);
     this.arm();
   }
 

@@ -4,7 +4,7 @@ import { canonicalDomain } from '../mime/domain.ts';
 import * as store from '../store/domains.ts';
 import { isForeignKeyFault } from '../store/faults.ts';
 import type { Page, PageOf } from '../store/page.ts';
-import { recordAccountEvent } from './account-events.ts';
+import { recordAccountEvents } from './account-events.ts';
 import { forgetAccount } from './account-state.ts';
 import { actorName, type ServiceContext } from './service-context.ts';
 
@@ -19,7 +19,7 @@ export async function createDomain(context: ServiceContext, name: string): Promi
   }
   forgetAccount(scope.accountId);
   const made = { ...domain, status: 'pending', returnPath: null } as const;
-  await recordAccountEvent(context, 'domain.created', eventData(made));
+  await recordAccountEvents(context, [{ type: 'domain.created', data: eventData(made) }]);
   return made;
 }
 
@@ -40,7 +40,7 @@ export async function putVerifiedDomain(
       audit,
     );
     if (!domain) throw new AppError('not_found', { what: 'Domain' });
-    await recordAccountEvent(context, 'domain.updated', eventData(domain));
+    await recordAccountEvents(context, [{ type: 'domain.updated', data: eventData(domain) }]);
     return domain;
   } catch (error) {
     if (isForeignKeyFault(error)) throw new AppError('not_found', { what: 'Account' });
@@ -77,7 +77,7 @@ export async function deleteDomain(context: ServiceContext, id: string): Promise
   } finally {
     forgetAccount(scope.accountId);
   }
-  await recordAccountEvent(context, 'domain.deleted', eventData(domain));
+  await recordAccountEvents(context, [{ type: 'domain.deleted', data: eventData(domain) }]);
 }
 
 /** As the SDK's webhook events have it. */

@@ -187,6 +187,22 @@ describe('the list of events', () => {
     expect(rest).toEqual({ object: 'list', has_more: false, data: [], next });
   });
 
+  it('tells of addresses that are suppressed and mailed again, each once', async () => {
+    const other = await createAccount();
+    const emails = ['one@told.example', 'two@told.example'];
+    for (let n = 0; n < 2; n++)
+      await call('/v1/suppressions/batch/add', { key: other.key, body: { emails } });
+    await call('/v1/suppressions/one@told.example', { method: 'DELETE', key: other.key });
+    const { data } = await jsonOf(await call('/v1/events', { key: other.key }));
+    const told = data as readonly { readonly type: string; readonly data: JsonObject }[];
+    expect(told.map((event) => [event.type, event.data.email])).toEqual([
+      ['suppression.added', emails[0]],
+      ['suppression.added', emails[1]],
+      ['suppression.removed', emails[0]],
+    ]);
+    expect(told[0]?.data).toMatchObject({ origin: 'manual', source_id: null });
+  });
+
   it('is empty where nothing happened', async () => {
     const other = await createAccount();
     expect(await jsonOf(await call('/v1/events', { key: other.key }))).toMatchObject({

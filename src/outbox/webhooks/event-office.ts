@@ -70,8 +70,8 @@ export class EventOffice {
     this.courier?.kick();
   }
 
-  record(entry: EventEntry, storage: DurableObjectStorage): Promise<void> {
-    this.ledger.events.append([entry]);
+  record(entries: readonly EventEntry[], storage: DurableObjectStorage): Promise<void> {
+    this.ledger.events.append(entries);
     return this.sync(storage);
   }
 
@@ -95,7 +95,7 @@ export class EventOffice {
     const nowMs = Date.now();
     const nonce = newId('event', nowMs);
     const sealed = sealEventData(owner.reader.keys, { accountId: owner.accountId, nonce }, data);
-    this.record({ t: type, a: nowMs, k: nonce, d: sealed }, storage).catch((error: unknown) =>
+    this.record([{ t: type, a: nowMs, k: nonce, d: sealed }], storage).catch((error: unknown) =>
       logError('event_not_logged', error, { account_id: owner.accountId }),
     );
   }
