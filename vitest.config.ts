@@ -8,6 +8,7 @@ const TEST_SETTINGS = {
   EHLO_NAME: 'relay.test',
   ALLOW_PRIVATE_RELAYS: 'true',
   ALLOW_PLAINTEXT_RELAYS: 'true',
+  ALLOW_PRIVATE_WEBHOOKS: 'true',
 };
 
 export default defineConfig({
@@ -18,7 +19,10 @@ export default defineConfig({
       {
         test: {
           name: 'pure',
-          include: ['test/{smtp,mime,delivery,crypto,relay-gate,model}/**/*.test.ts', 'test/*.test.ts'],
+          include: [
+            'test/{smtp,mime,delivery,crypto,relay-gate,model,webhooks}/**/*.test.ts',
+            'test/*.test.ts',
+          ],
           environment: 'node',
         },
       },

@@ -24,6 +24,7 @@ export function localDefaults(): Record<string, string> {
     ...freshSecrets(),
     ALLOW_PRIVATE_RELAYS: 'true',
     ALLOW_PLAINTEXT_RELAYS: 'true',
+    ALLOW_PRIVATE_WEBHOOKS: 'true',
     EHLO_NAME: 'localhost',
   };
 }

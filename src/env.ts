@@ -29,6 +29,13 @@ const whole = (fallback: number, min = 0) =>
     .transform(Number)
     .refine((value) => value >= min, `must be at least ${min}`)
     .default(fallback);
+/** `0,5000,300000`: the waits before each attempt. */
+const waits = (fallback: readonly number[]) =>
+  z
+    .string()
+    .regex(/^\d{1,10}(?:,\d{1,10}){0,19}$/)
+    .transform((text): readonly number[] => text.split(',').map(Number))
+    .default(fallback);
 const optionalText = z
   .string()
   .transform((text) => (text === '' ? undefined : text))
@@ -91,6 +98,24 @@ const settingsSchema = z.object({
   RETRY_MAX_MS: whole(4 * HOUR, 1),
   RETRY_FOR_MS: whole(4 * DAY, 1),
   WATCHDOG_MS: whole(30 * SECOND, 1),
+  /** Webhooks to the loopback, in clear too; for local use. */
+  ALLOW_PRIVATE_WEBHOOKS: flag,
+  /** The waits before each attempt at a webhook, the first one included. */
+  WEBHOOK_RETRY_MS: waits([
+    0,
+    5 * SECOND,
+    5 * MINUTE,
+    30 * MINUTE,
+    2 * HOUR,
+    5 * HOUR,
+    10 * HOUR,
+    14 * HOUR,
+    20 * HOUR,
+    24 * HOUR,
+  ]),
+  WEBHOOK_TIMEOUT_MS: whole(15 * SECOND, 1),
+  /** How long the old signing secret goes on being used beside a new one. */
+  WEBHOOK_ROTATION_MS: whole(DAY, 0),
   /** How long the pump may act on what it last read from D1: account status, relays, suppressions. */
   SENDING_STATE_TTL_MS: whole(10 * SECOND, 1),
 });

@@ -15,6 +15,7 @@ export const ID_PREFIXES = {
   domain: 'dom',
   message: 'msg',
   event: 'evt',
+  webhook: 'whk',
   suppression: 'sup',
   audit: 'aud',
   request: 'req',
@@ -65,7 +66,8 @@ export function firstMessageIdAt(atMs: number): string {
   return `${ID_PREFIXES.message}_${encode(Math.max(0, atMs), TIME_LENGTH)}${zeros}`;
 }
 
-function encode(value: number, length: number): string {
+/** Fixed length, so that texts sort as the numbers do. */
+export function encode(value: number, length: number): string {
   let rest = value;
   let text = '';
   for (let i = 0; i < length; i++) {
@@ -75,7 +77,7 @@ function encode(value: number, length: number): string {
   return text;
 }
 
-function decode(text: string): number {
+export function decode(text: string): number {
   let value = 0;
   for (const character of text) value = value * 32 + ALPHABET.indexOf(character);
   return value;

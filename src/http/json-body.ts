@@ -55,6 +55,19 @@ export function jsonBody<T>(
   };
 }
 
+/** The same where the body may be left away: that means an empty object. */
+export function optionalJsonBody<T>(
+  schema: z.ZodType<T>,
+): MiddlewareHandler<AppTypes, string, { in: { json: T }; out: { json: T } }> {
+  const read = jsonBody(schema);
+  return async (c, next) => {
+    const hasBody = declaredLength(c) > 0 || c.req.header('transfer-encoding') !== undefined;
+    if (hasBody) return read(c, next);
+    c.req.addValidatedData('json', validate(schema, {}) as object);
+    await next();
+  };
+}
+
 class LargeTurn {
   #end: (() => void) | undefined;
 

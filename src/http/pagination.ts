@@ -3,15 +3,18 @@ import type { Page } from '../services/listing.ts';
 
 const cursor = z.string().min(1).max(64);
 
+/** How many objects of a list: `?limit=1..100`. */
+export const limitQuery = z
+  .string()
+  .regex(/^[1-9]\d{0,2}$/, 'must be from 1 to 100')
+  .transform(Number)
+  .refine((limit) => limit <= 100, 'must be from 1 to 100')
+  .default(20);
+
 /** `?limit=1..100` and either `after` or `before`, each the id of an object of the list. */
 export const pageQuery = z
   .strictObject({
-    limit: z
-      .string()
-      .regex(/^[1-9]\d{0,2}$/, 'must be from 1 to 100')
-      .transform(Number)
-      .refine((limit) => limit <= 100, 'must be from 1 to 100')
-      .default(20),
+    limit: limitQuery,
     after: cursor.optional(),
     before: cursor.optional(),
   })

@@ -4,10 +4,22 @@
  */
 import type { DeliveryState, TimelineEvent } from '../delivery/progress.ts';
 import { type Env, settingsOf } from '../env.ts';
+import type { EventPage, EventQuery, WebhookEvent } from './webhooks/event-desk.ts';
+import type { AccountEntry } from './webhooks/event-entry.ts';
+import type { EventPosition } from './webhooks/event-id.ts';
+import type { EventPayload } from './webhooks/event-payload.ts';
+import type { AttemptResult } from './webhooks/retry-plan.ts';
 
 export type { DeliveryState, TimelineEvent } from '../delivery/progress.ts';
 export * from './message-content.ts';
 export * from './shards.ts';
+export { webhookSecretPlace } from './webhooks/active-webhooks.ts';
+export * from './webhooks/attempt-log.ts';
+export type { EventPage, EventQuery, WebhookEvent } from './webhooks/event-desk.ts';
+export type { AccountEntry } from './webhooks/event-entry.ts';
+export * from './webhooks/event-id.ts';
+export * from './webhooks/event-payload.ts';
+export type { AttemptResult } from './webhooks/retry-plan.ts';
 
 /** One message to be put on the ledger. */
 export interface MessageToAccept {
@@ -137,7 +149,27 @@ export interface OutboxApi {
   ): Promise<'resolved' | 'not_found' | 'not_in_doubt'>;
   findRelayUse(relayId: string): Promise<RelayUse>;
   readStatistics(): Promise<OutboxStatistics>;
-  /** Something in D1 changed (account status, relays): forget what was read and look for work. */
+  /** Logs what happened to the account outside of any message. In shard 0. */
+  recordAccountEvents(accountId: string, entries: readonly AccountEntry[]): Promise<void>;
+  readEvents(query: EventQuery): Promise<EventPage>;
+  /** Resolves once something was logged after the place, or the time is over. */
+  waitForEvents(after: EventPosition, waitMs: number): Promise<void>;
+  /** Newest first, those that were attempted. */
+  listWebhookEvents(
+    webhookId: string,
+    page: { readonly before: EventPosition; readonly limit: number },
+  ): Promise<{ readonly events: readonly WebhookEvent[]; readonly hasMore: boolean }>;
+  findWebhookEvent(webhookId: string, place: EventPosition): Promise<WebhookEvent | undefined>;
+  /** False where there is no such event. */
+  replayEvent(webhookId: string, place: EventPosition): Promise<boolean>;
+  replayEventsSince(webhookId: string, sinceMs: number): Promise<void>;
+  /** Sends this payload now, outside of the log. Undefined where that cannot be done now. */
+  testWebhook(
+    accountId: string,
+    webhookId: string,
+    payload: EventPayload,
+  ): Promise<AttemptResult | undefined>;
+  /** Something in D1 changed (account status, relays, webhooks): forget what was read and look for work. */
   refresh(): Promise<void>;
   /** From the hourly sweep: an object that lost its alarm finds its work again. */
   wake(): Promise<void>;

@@ -35,6 +35,12 @@ import { Registration } from './registration.ts';
 import { DEFAULT_RELAY_ID, SendingStateReader } from './sending-state.ts';
 import { CLAIM_SHARD, shardOf, shareOf } from './shards.ts';
 import { TokenBuckets } from './token-bucket.ts';
+import type { EventPage, EventQuery, WebhookEvent } from './webhooks/event-desk.ts';
+import type { AccountEntry } from './webhooks/event-entry.ts';
+import type { EventPosition } from './webhooks/event-id.ts';
+import { EventOffice } from './webhooks/event-office.ts';
+import type { EventPayload } from './webhooks/event-payload.ts';
+import type { AttemptResult } from './webhooks/retry-plan.ts';
 
 export class Outbox extends DurableObject<Env> implements OutboxApi {
   private readonly settings: Settings;
@@ -43,6 +49,7 @@ export class Outbox extends DurableObject<Env> implements OutboxApi {
   private readonly buckets: TokenBuckets;
   private readonly queue: GroupCommit<AcceptRequest, AcceptResult>;
   private readonly registration: Registration;
+  private readonly events: EventOffice;
   private pump: Pump | undefined;
   private books: Bookkeeper | undefined;
   private bytesInHand = 0;
@@ -53,14 +60,21 @@ export class Outbox extends DurableObject<Env> implements OutboxApi {
     this.settings = settingsOf(env);
     this.database = new LedgerDatabase(ctx.storage);
     this.ledger = new Ledger(this.database);
+    this.events = new EventOffice(env, this.database, this.ledger, () => this.arm());
     this.buckets = new TokenBuckets(this.settings.KEY_MESSAGES_PER_SECOND);
     this.queue = new GroupCommit(
       (request) => this.acceptNow(request),
-      () => ctx.storage.sync(),
+      () => this.sync(),
     );
     this.registration = new Registration(env, this.database);
     const accountId = this.database.readMeta('account_id');
     if (accountId) this.pump = this.pumpFor(accountId);
+  }
+
+  /** Of what was written in this turn. With it goes the log of what it means. */
+  private async sync(): Promise<void> {
+    await this.events.sync(this.ctx.storage);
+    this.arm();
   }
 
   async accept(request: AcceptRequest): Promise<AcceptResult> {
@@ -132,6 +146,45 @@ export class Outbox extends DurableObject<Env> implements OutboxApi {
     return 'resolved';
   }
 
+  async recordAccountEvents(accountId: string, entries: readonly AccountEntry[]): Promise<void> {
+    this.belongTo(accountId, CLAIM_SHARD);
+    await this.events.record(entries, this.ctx.storage);
+    this.arm();
+  }
+
+  async readEvents(query: EventQuery): Promise<EventPage> {
+    return this.events.desk.read(query);
+  }
+
+  async waitForEvents(after: EventPosition, waitMs: number): Promise<void> {
+    await this.events.desk.wait(after, waitMs);
+  }
+
+  async listWebhookEvents(webhookId: string, page: { before: EventPosition; limit: number }) {
+    return this.events.desk.listOfWebhook(webhookId, page, this.events.courier);
+  }
+
+  async findWebhookEvent(webhookId: string, place: EventPosition): Promise<WebhookEvent | undefined> {
+    return this.events.desk.findOfWebhook(webhookId, place, this.events.courier);
+  }
+
+  async replayEvent(webhookId: string, place: EventPosition): Promise<boolean> {
+    return this.events.replay(webhookId, place);
+  }
+
+  async replayEventsSince(webhookId: string, sinceMs: number): Promise<void> {
+    await this.events.replaySince(webhookId, sinceMs);
+  }
+
+  async testWebhook(
+    accountId: string,
+    webhookId: string,
+    payload: EventPayload,
+  ): Promise<AttemptResult | undefined> {
+    this.belongTo(accountId, CLAIM_SHARD);
+    return this.events.test(webhookId, payload);
+  }
+
   async findRelayUse(relayId: string): Promise<RelayUse> {
     return this.pump?.useOf(relayId) ?? { openSessions: 0, breaker: 'closed', deliveredLastMinute: 0 };
   }
@@ -143,6 +196,7 @@ export class Outbox extends DurableObject<Env> implements OutboxApi {
   async refresh(): Promise<void> {
     this.pump?.refresh();
     this.pump?.kick();
+    this.events.courier?.kick();
   }
 
   async wake(): Promise<void> {
@@ -150,6 +204,7 @@ export class Outbox extends DurableObject<Env> implements OutboxApi {
     this.alarmAtMs = (await this.ctx.storage.getAlarm()) ?? undefined;
     this.registration.ensure();
     this.pump?.kick();
+    this.events.courier?.kick();
     this.arm();
   }
 
@@ -167,6 +222,7 @@ export class Outbox extends DurableObject<Env> implements OutboxApi {
       });
       this.registration.ensure();
       this.pump?.kick();
+      this.events.courier?.kick();
     } catch (error) {
       logError('alarm_failed', error);
     }
@@ -214,7 +270,9 @@ export class Outbox extends DurableObject<Env> implements OutboxApi {
   private pumpFor(accountId: string): Pump {
     const state = new SendingStateReader(this.env, accountId);
     const { ledger, settings } = this;
-    this.books = new Bookkeeper(ledger, { accountId, state }, () => this.ctx.storage.sync());
+    const shard = Number(this.database.readMeta('shard') ?? '0');
+    this.events.open({ accountId, shard }, state);
+    this.books = new Bookkeeper(ledger, { accountId, state }, () => this.sync());
     return new Pump({
       accountId,
       holder: this.ctx.id.toString(),
@@ -227,6 +285,7 @@ export class Outbox extends DurableObject<Env> implements OutboxApi {
       onRest: () => this.arm(),
       onRelayFault: (relay, reason, code) => {
         logEvent('relay_closed', { account_id: accountId, relay_id: relay.id, code: reason, status: code });
+        this.events.recordPause(relay.id, { reason, code: code ?? null }, this.ctx.storage);
         const entry = {
           actor: 'outbox',
           action: 'relay.paused',
@@ -239,6 +298,7 @@ export class Outbox extends DurableObject<Env> implements OutboxApi {
           ),
         );
       },
+      onRelayOpened: (relay) => this.events.recordResumption(relay.id, this.ctx.storage),
     });
   }
 
@@ -253,6 +313,15 @@ export class Outbox extends DurableObject<Env> implements OutboxApi {
   private nextAlarmAt(): number | undefined {
     const nowMs = Date.now();
     const watchdogAtMs = nowMs + this.settings.WATCHDOG_MS;
+    const { courier } = this.events;
+    const times = [
+      this.nextMailAlarmAt(nowMs, watchdogAtMs),
+      courier?.isRunning ? watchdogAtMs : courier?.nextAtMs,
+    ].filter((atMs) => atMs !== undefined);
+    return times.length > 0 ? Math.min(...times) : undefined;
+  }
+
+  private nextMailAlarmAt(nowMs: number, watchdogAtMs: number): number | undefined {
     if (!this.pump) return undefined;
     if (this.pump.isRunning) return watchdogAtMs;
     const dueAtMs = this.ledger.queue.nextDueAt();

@@ -39,6 +39,8 @@ export interface PumpContext {
   readonly onRest: () => void;
   /** A relay became unusable: told once for each time. */
   readonly onRelayFault: (relay: SendingRelay, reason: string, code: number | undefined) => void;
+  /** A session to the relay was opened: it is usable. */
+  readonly onRelayOpened: (relay: SendingRelay) => void;
 }
 
 export class Pump {
@@ -155,6 +157,7 @@ export class Pump {
       pool.opening--;
     }
     if (!session) return;
+    this.context.onRelayOpened(relay);
     await this.gates.reportOpened(pool);
     const { books } = this.context;
     const before = { commits: books.commits, atMs: Date.now() };

@@ -9,7 +9,12 @@ import { checkRelayHost } from '../smtp/relay-host.ts';
 import { parseRelayUrl } from '../smtp/relay-url.ts';
 import type { Credentials, RelayAddress } from '../smtp/types.ts';
 import { type AccountScope, scopeOfOutbox } from '../store/db.ts';
-import { findSendingState, type RelayLimits, type RelayRecord } from '../store/sending-state.ts';
+import {
+  findSendingState,
+  type RelayLimits,
+  type RelayRecord,
+  type WebhookRecord,
+} from '../store/sending-state.ts';
 import { findSuppressedHashes } from '../store/suppressions.ts';
 import { SuppressionCheck } from './suppression-check.ts';
 
@@ -32,6 +37,8 @@ export interface SendingState {
   readonly keys: readonly SealingKey[];
   readonly relays: readonly SendingRelay[];
   readonly hasSuppressions: boolean;
+  /** Their secrets are sealed. */
+  readonly webhooks: readonly WebhookRecord[];
 }
 
 export class SendingStateReader {
@@ -71,6 +78,7 @@ export class SendingStateReader {
       keys,
       hasSuppressions: found?.hasSuppressions ?? false,
       relays: found && found.relays.length > 0 ? own : this.defaultRelay(),
+      webhooks: found?.webhooks ?? [],
     };
     this.known = { state, readAtMs: nowMs };
     this.lastKeys = keys;

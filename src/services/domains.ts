@@ -4,6 +4,7 @@ import { canonicalDomain } from '../mime/domain.ts';
 import * as store from '../store/domains.ts';
 import { isForeignKeyFault } from '../store/faults.ts';
 import type { Page, PageOf } from '../store/page.ts';
+import { recordAccountEvents } from './account-events.ts';
 import { forgetAccount } from './account-state.ts';
 import { actorName, type ServiceContext } from './service-context.ts';
 
@@ -17,7 +18,9 @@ export async function createDomain(context: ServiceContext, name: string): Promi
     throw new AppError('conflict', { reason: 'This account already has a domain of that name.' });
   }
   forgetAccount(scope.accountId);
-  return { ...domain, status: 'pending', returnPath: null };
+  const made = { ...domain, status: 'pending', returnPath: null } as const;
+  await recordAccountEvents(context, [{ type: 'domain.created', data: eventData(made) }]);
+  return made;
 }
 
 /** The operator vouches for a domain of an account. Repeating it is harmless. */
@@ -37,6 +40,7 @@ export async function putVerifiedDomain(
       audit,
     );
     if (!domain) throw new AppError('not_found', { what: 'Domain' });
+    await recordAccountEvents(context, [{ type: 'domain.updated', data: eventData(domain) }]);
     return domain;
   } catch (error) {
     if (isForeignKeyFault(error)) throw new AppError('not_found', { what: 'Account' });
@@ -59,6 +63,7 @@ export function listDomains(context: ServiceContext, page: PageOf): Promise<Page
 export async function deleteDomain(context: ServiceContext, id: string): Promise<void> {
   const { scope, actor } = context;
   const audit = { actor: actorName(actor), action: 'domain.deleted', target: id };
+  const domain = await getDomain(context, id);
   try {
     if (!(await store.deleteDomain(scope, id, audit))) throw notFound();
   } catch (error) {
@@ -72,6 +77,12 @@ export async function deleteDomain(context: ServiceContext, id: string): Promise
   } finally {
     forgetAccount(scope.accountId);
   }
+  await recordAccountEvents(context, [{ type: 'domain.deleted', data: eventData(domain) }]);
+}
+
+/** As the SDK's webhook events have it. */
+function eventData({ id, name, status, createdAt }: store.DomainRecord) {
+  return { id, name, status, created_at: new Date(createdAt).toISOString(), region: 'auto', records: [] };
 }
 
 function domainNameOf(text: string): string {

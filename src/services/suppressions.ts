@@ -7,6 +7,7 @@ import { parseMailbox } from '../mime/address.ts';
 import type { Page, PageOf } from '../store/page.ts';
 import type { SuppressionOrigin } from '../store/schema/suppressions.ts';
 import * as store from '../store/suppressions.ts';
+import { recordAccountEvents } from './account-events.ts';
 import { findAccountState } from './account-state.ts';
 import { actorName, type ServiceContext } from './service-context.ts';
 
@@ -49,6 +50,13 @@ export async function addSuppressions(
     details: { count: rows.length },
   };
   const found = await store.insertSuppressions(scope, rows, audit);
+  const made = new Set(found.filter(({ isNew }) => isNew).map(({ id }) => id));
+  await tell(
+    context,
+    'suppression.added',
+    keys,
+    rows.filter(({ id }) => made.has(id)),
+  );
   const idOf = new Map(found.map(({ addressHash, id }) => [addressHash, id]));
   return rows.map((row) => idOf.get(row.addressHash) ?? row.id);
 }
@@ -93,7 +101,23 @@ export async function removeSuppressions(
     target: ids.length === 1 && isId('suppression', ids[0] ?? '') ? (ids[0] ?? '') : 'suppressions',
   };
   const removed = await store.deleteSuppressions(scope, { ids, addressHashes }, audit);
+  await tell(context, 'suppression.removed', keys, removed);
   return removed.map(({ id }) => id);
+}
+
+/** The log of events, in the shape of the SDK. */
+async function tell(
+  context: ServiceContext,
+  type: 'suppression.added' | 'suppression.removed',
+  keys: readonly SealingKey[],
+  records: readonly store.SuppressionRecord[],
+): Promise<void> {
+  const events = records.map((record) => {
+    const { id, email, origin, sourceId, createdAt } = opened(context, keys, record);
+    const created = new Date(createdAt).toISOString();
+    return { type, data: { id, email, origin, source_id: sourceId, created_at: created } };
+  });
+  await recordAccountEvents(context, events);
 }
 
 function keyOf(keys: readonly SealingKey[], idOrEmail: string): store.SuppressionKey | undefined {

@@ -7,6 +7,8 @@ import { limitColumns, type StoredLimits } from './relays.ts';
 import { type AccountStatus, accounts, dataKeys, type InDoubtPolicy } from './schema/accounts.ts';
 import { relays } from './schema/relays.ts';
 import { suppressions } from './schema/suppressions.ts';
+import type { WebhookStatus } from './schema/webhooks.ts';
+import { webhooksOf } from './webhooks.ts';
 
 /** How much a relay takes; what is absent is not limited. */
 export interface RelayLimits {
@@ -36,6 +38,21 @@ export interface RelayRecord {
   readonly version: number;
 }
 
+/** What delivering to a webhook needs. */
+export interface WebhookRecord {
+  readonly id: string;
+  readonly endpoint: string;
+  /** null: every type. */
+  readonly events: readonly string[] | null;
+  readonly status: WebhookStatus;
+  readonly sealedSecret: Uint8Array;
+  /** Used beside the other until then. */
+  readonly previousSecret: Uint8Array | null;
+  readonly previousUntil: number | null;
+  /** Events from before are not for it. */
+  readonly activeSince: number;
+}
+
 export interface SendingState {
   readonly accountStatus: AccountStatus;
   readonly shards: number;
@@ -46,12 +63,13 @@ export interface SendingState {
   readonly relays: readonly RelayRecord[];
   /** False: no address needs to be looked up. */
   readonly hasSuppressions: boolean;
+  readonly webhooks: readonly WebhookRecord[];
 }
 
 /** undefined where the account does not exist. */
 export async function findSendingState(scope: AccountScope): Promise<SendingState | undefined> {
   const { db, accountId } = scope;
-  const [[account], keys, relayRows, anySuppression] = await atomically(scope, [
+  const [[account], keys, relayRows, anySuppression, webhooks] = await atomically(scope, [
     db
       .select({ status: accounts.status, shards: accounts.shards, inDoubtPolicy: accounts.inDoubtPolicy })
       .from(accounts)
@@ -85,6 +103,7 @@ export async function findSendingState(scope: AccountScope): Promise<SendingStat
       .from(suppressions)
       .where(eq(suppressions.accountId, accountId))
       .limit(1),
+    webhooksOf(scope),
   ] as const);
   if (!account) return undefined;
   return {
@@ -93,6 +112,7 @@ export async function findSendingState(scope: AccountScope): Promise<SendingStat
     inDoubtPolicy: account.inDoubtPolicy,
     dataKeys: keys,
     hasSuppressions: anySuppression.length > 0,
+    webhooks,
     relays: relayRows.map(({ username, sealedSecret, limits, ...rest }) => ({
       ...rest,
       limits: limitsOf(limits),

@@ -13,6 +13,7 @@ export interface SuppressionRecord {
   readonly createdAt: number;
 }
 
+/** With its hash: what is written, and what was removed. */
 export interface NewSuppression extends SuppressionRecord {
   readonly addressHash: string;
 }
@@ -112,7 +113,7 @@ export async function deleteSuppressions(
   scope: AccountScope,
   keys: { readonly ids: readonly string[]; readonly addressHashes: readonly string[] },
   audit: AuditEntry,
-): Promise<{ readonly id: string; readonly addressHash: string }[]> {
+): Promise<NewSuppression[]> {
   const [deleted] = await atomically(scope, [
     scope.db
       .delete(suppressions)
@@ -122,7 +123,7 @@ export async function deleteSuppressions(
           or(isOneOf(suppressions.id, keys.ids), isOneOf(suppressions.addressHash, keys.addressHashes)),
         ),
       )
-      .returning({ id: suppressions.id, addressHash: suppressions.addressHash }),
+      .returning({ ...columns, addressHash: suppressions.addressHash }),
     auditOfChanges(scope, audit),
   ] as const);
   return deleted;

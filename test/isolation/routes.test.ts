@@ -21,6 +21,8 @@ type Case =
   | { readonly kind: 'object'; readonly id: IdKind; readonly body?: unknown }
   /** Answers only what the account owns. */
   | { readonly kind: 'list'; readonly of: IdKind }
+  /** Answers what happened to the account's own mail, from a cursor on: see its test below. */
+  | { readonly kind: 'log' }
   /** Takes an id in its body, or none at all: see the tests of their own below. */
   | { readonly kind: 'body' }
   /** Is about the account of the key itself. */
@@ -63,6 +65,7 @@ const CASES: Record<string, Case> = {
     id: 'message',
     body: { resolution: 'resend' },
   },
+  'GET /v1/events': { kind: 'log' },
   'POST /v1/relays': { kind: 'body' },
   'GET /v1/relays': { kind: 'list', of: 'relay' },
   'GET /v1/relays/:id': { kind: 'object', id: 'relay' },
@@ -70,6 +73,22 @@ const CASES: Record<string, Case> = {
   'DELETE /v1/relays/:id': { kind: 'object', id: 'relay' },
   'GET /v1/relays/:id/health': { kind: 'object', id: 'relay' },
   'POST /v1/relays/:id/verify': { kind: 'object', id: 'relay' },
+  'POST /v1/webhooks': { kind: 'body' },
+  'GET /v1/webhooks': { kind: 'list', of: 'webhook' },
+  'GET /v1/webhooks/:id': { kind: 'object', id: 'webhook' },
+  'PATCH /v1/webhooks/:id': { kind: 'object', id: 'webhook', body: { status: 'disabled' } },
+  'DELETE /v1/webhooks/:id': { kind: 'object', id: 'webhook' },
+  'POST /v1/webhooks/:id/signing-secret/rotate': { kind: 'object', id: 'webhook' },
+  'POST /v1/webhooks/:id/test': { kind: 'object', id: 'webhook' },
+  'POST /v1/webhooks/:id/replay': {
+    kind: 'object',
+    id: 'webhook',
+    body: { since: '2026-01-01T00:00:00Z' },
+  },
+  'GET /v1/webhooks/:id/events': { kind: 'object', id: 'webhook' },
+  'GET /v1/webhooks/:id/events/:id': { kind: 'object', id: 'webhook' },
+  'POST /v1/webhooks/:id/events/:id/replay': { kind: 'object', id: 'webhook' },
+  'GET /v1/webhooks/:id/events/:id/attempts': { kind: 'object', id: 'webhook' },
   'POST /v1/suppressions': { kind: 'body' },
   'POST /v1/suppressions/batch/add': { kind: 'body' },
   'POST /v1/suppressions/batch/remove': { kind: 'body' },
@@ -131,6 +150,8 @@ beforeAll(async () => {
   const relay = { host: '127.0.0.1', port: inject('smtpPort'), tls: 'none' };
   owned.set('relay', await createdId('/v1/relays', relay, owner));
   owned.set('suppression', await createdId('/v1/suppressions', { email: 'gone@example.com' }, owner));
+  const webhook = { endpoint: 'http://127.0.0.1:9/hooks', backfill: false };
+  owned.set('webhook', await createdId('/v1/webhooks', webhook, owner));
   await callAsOperator(`/v1/admin/accounts/${owner.id}/domains/owner.example`, { method: 'PUT', body: {} });
   if (ROUTES.includes('POST /v1/emails')) {
     const email = { from: 'a@owner.example', to: 'b@example.com', subject: 'Private', text: 'Private' };
@@ -204,6 +225,55 @@ describe('isolation of accounts', () => {
       });
     }
   }
+
+  it('GET /v1/events shows nothing of another account, whatever the cursor', async () => {
+    const own = await call('/v1/events?limit=100', { key: owner.key });
+    const { data, next } = await jsonOf(own);
+    const event = (data as readonly { readonly id: string }[])[0]?.id ?? '';
+    expect(event).toMatch(/^evt_/);
+    const about = (await call('/v1/domains', { key: owner.key }).then((found) => found.text())).match(
+      /dom_\w+/g,
+    );
+    for (const after of ['', `&after=${next}`, '&after=evc_000000000000000']) {
+      const response = await call(`/v1/events?limit=100${after}`, { key: stranger.key });
+      const text = await response.text();
+      expect(response.status).toBe(200);
+      for (const id of [owner.id, owned.get('message'), ...(about ?? [])]) expect(text).not.toContain(id);
+    }
+    // An event's id is a place in the log of its own account only.
+    const answers: string[] = [];
+    for (const id of [event, newId('event')]) {
+      answers.push(await fingerprint(await call(`/v1/events?after=${id}`, { key: stranger.key })));
+    }
+    expect(answers[0]).toBe(answers[1]);
+    expect(answers[0]).toMatch(/^\[422,/);
+  });
+
+  it("does not find another account's event at an own webhook", async () => {
+    const { data } = await jsonOf(await call('/v1/events?limit=1', { key: owner.key }));
+    const event = (data as readonly { readonly id: string }[])[0]?.id ?? '';
+    const own = await createdId(
+      '/v1/webhooks',
+      { endpoint: 'http://127.0.0.1:9/', backfill: false },
+      stranger,
+    );
+    for (const [method, suffix] of [
+      ['GET', ''],
+      ['POST', '/replay'],
+      ['GET', '/attempts'],
+    ] as const) {
+      const answers: string[] = [];
+      for (const id of [event, newId('event')]) {
+        const path = `/v1/webhooks/${own}/events/${id}${suffix}`;
+        answers.push(await fingerprint(await call(path, { method, key: stranger.key })));
+      }
+      expect(answers[0]).toBe(answers[1]);
+      expect(answers[0]).toMatch(/^\[404,/);
+    }
+    const list = await call(`/v1/webhooks/${own}/events?after=${event}`, { key: stranger.key });
+    expect(await jsonOf(list)).toMatchObject({ data: [] });
+    await call(`/v1/webhooks/${own}`, { method: 'DELETE', key: stranger.key });
+  });
 
   it('does not send through a relay of another account, nor tell that it exists', async () => {
     await callAsOperator(`/v1/admin/accounts/${stranger.id}/domains/stranger.example`, {

@@ -17,6 +17,7 @@ export const TEST_SETTINGS: Readonly<Record<string, string>> = {
   EHLO_NAME: 'relay.test',
   ALLOW_PRIVATE_RELAYS: 'true',
   ALLOW_PLAINTEXT_RELAYS: 'true',
+  ALLOW_PRIVATE_WEBHOOKS: 'true',
 };
 
 export interface RelayOptions {

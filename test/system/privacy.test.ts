@@ -10,6 +10,7 @@ import { type ApiClient, openAccount, type TestAccount } from '../support/api-cl
 import { canary, filesBelow, findIn } from '../support/canary.ts';
 import { ADMIN_TOKEN, startRelay, TEST_SETTINGS } from '../support/relay-under-test.ts';
 import { startScriptedServer } from '../support/scripted-smtp-server.ts';
+import { startReceiver } from '../support/webhook-receiver.ts';
 
 const planted = {
   subject: canary('subject'),
@@ -38,6 +39,7 @@ const planted = {
 
 let account: TestAccount;
 let messageId: string;
+let webhookSecret: string;
 let stateFolder: string;
 let running: Map<string, Buffer>;
 let stopped: Map<string, Buffer>;
@@ -85,6 +87,10 @@ beforeAll(async () => {
       { filename: 'large.txt', content: Buffer.from(planted.attachment.repeat(60_000)).toString('base64') },
     ],
   };
+  // An endpoint that gives back what it is sent.
+  const receiver = await startReceiver((_n, { body }) => ({ status: 500, body }), { keep: true });
+  const hook = await client.post('/v1/webhooks', { endpoint: receiver.url });
+  webhookSecret = hook.body.signing_secret.slice('whsec_'.length);
   const sent = await client.post('/v1/emails', email, { 'idempotency-key': planted.idempotencyKey });
   messageId = sent.body.id;
   const found = await client.until(`/v1/emails/${messageId}`, ({ deliveries }) =>
@@ -104,11 +110,16 @@ beforeAll(async () => {
   expect(smtp.messages[0]?.data.toString()).toContain(planted.subject);
   const { body: relays } = await client.get('/v1/relays');
   await client.post(`/v1/relays/${relays.data[0].id}/verify`);
+  await receiver.waitFor(3, ({ body }) => body.includes(planted.subject));
+  await client.until(`/v1/webhooks/${hook.body.id}/events`, ({ data }) => data.length >= 3);
+  const { body: events } = await client.get('/v1/events?limit=100');
+  expect(JSON.stringify(events)).toContain(planted.recipient);
   await provokeErrors(client, email);
   running = await filesBelow(stateFolder);
   await relay.stop();
   stopped = await filesBelow(stateFolder);
   await smtp.close();
+  await receiver.stop();
 });
 
 afterAll(() => rm(stateFolder, { recursive: true, force: true }));
@@ -162,6 +173,7 @@ const secrets = () => ({
   apiKey: account.client.token,
   apiKeySecret: account.client.token.slice('er_live_'.length),
   adminToken: ADMIN_TOKEN,
+  webhookSecret,
   masterKey: (TEST_SETTINGS.MASTER_KEYS ?? '').slice(2),
 });
 

@@ -17,9 +17,11 @@ import { adminAccountDocs } from '../routes/admin-accounts.docs.ts';
 import { apiKeyDocs } from '../routes/api-keys.docs.ts';
 import { domainDocs } from '../routes/domains.docs.ts';
 import { emailDocs } from '../routes/emails.docs.ts';
+import { eventDocs } from '../routes/events.docs.ts';
 import { healthDocs } from '../routes/public/health.docs.ts';
 import { relayDocs } from '../routes/relays.docs.ts';
 import { suppressionDocs } from '../routes/suppressions.docs.ts';
+import { webhookDocs } from '../routes/webhooks.docs.ts';
 import { accessOf, ERROR_EXAMPLES, errorCodesOf, errorSchema, errorStatusOf } from './error-docs.ts';
 import type { OperationDocs, ResourceDocs, ResponseDocs } from './resource-docs.ts';
 
@@ -30,6 +32,8 @@ export const RESOURCES: readonly ResourceDocs[] = [
   apiKeyDocs,
   relayDocs,
   suppressionDocs,
+  webhookDocs,
+  eventDocs,
   accountDocs,
   adminAccountDocs,
   healthDocs,
@@ -120,7 +124,7 @@ function operationOf(
     requestParams: { ...(path && { path }), ...(query && { query }), ...(headers && { header: headers }) },
     ...(body && {
       requestBody: {
-        required: true,
+        required: body.optional !== true,
         content: { [body.contentType ?? 'application/json']: { schema: body.schema, example: body.example } },
       },
     }),

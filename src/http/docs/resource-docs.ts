@@ -35,6 +35,8 @@ export interface BodyDocs {
   readonly example: unknown;
   /** JSON where it is not said; then the errors of reading JSON are not implied either. */
   readonly contentType?: string;
+  /** The request may have none. */
+  readonly optional?: boolean;
 }
 
 export interface ResponseDocs extends BodyDocs {

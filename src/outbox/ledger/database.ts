@@ -9,6 +9,20 @@ const MIGRATIONS: readonly string[] = [
      id TEXT NOT NULL,
      PRIMARY KEY (at, id)
    ) WITHOUT ROWID, STRICT;`,
+  `CREATE TABLE webhook_cursors (
+     webhook_id TEXT PRIMARY KEY,
+     seq INTEGER NOT NULL,
+     entry INTEGER NOT NULL,
+     generation INTEGER NOT NULL,
+     active_since INTEGER NOT NULL
+   ) WITHOUT ROWID, STRICT;
+   CREATE TABLE webhook_retries (
+     webhook_id TEXT NOT NULL,
+     at INTEGER NOT NULL,
+     seq INTEGER NOT NULL,
+     entry INTEGER NOT NULL,
+     PRIMARY KEY (webhook_id, at, seq, entry)
+   ) WITHOUT ROWID, STRICT;`,
 ];
 
 export class LedgerDatabase {

@@ -5,8 +5,10 @@
 import { nextDueAt, type Progress } from '../../delivery/progress.ts';
 import { firstMessageIdAt } from '../../ids.ts';
 import type { AcceptRequest } from '../client.ts';
+import { entriesOfChange } from '../webhooks/event-entry.ts';
 import { type Claimed, findClaim, insertClaim } from './claims.ts';
 import type { LedgerDatabase } from './database.ts';
+import { EventLog } from './event-log.ts';
 import { CLOSED, type DotRecord, DUE, HELD, type LedgerItem, phaseOf, WAITING } from './message-row.ts';
 import { MessageTable } from './message-table.ts';
 import { type KeptDays, sweep } from './retention.ts';
@@ -23,6 +25,7 @@ export interface ItemChange {
 export class Ledger {
   readonly messages: MessageTable;
   readonly queue: WorkQueue;
+  readonly events: EventLog;
   private readonly db: LedgerDatabase;
   private openCount: number;
   private duplicates: number;
@@ -31,6 +34,7 @@ export class Ledger {
     this.db = db;
     this.messages = new MessageTable(db);
     this.queue = new WorkQueue(db, this.messages);
+    this.events = new EventLog(db);
     this.openCount = this.queue.countOpen();
     this.duplicates = Number(db.readMeta('possible_duplicates') ?? 0);
   }
@@ -68,7 +72,10 @@ export class Ledger {
     this.openCount += admitted.length;
   }
 
-  /** Writes changes, and returns the items as they are now. */
+  /**
+   * Writes changes, and returns the items as they are now. Their events are written by `events.flush`, which
+   * has to follow in the same turn: both are then one write of the storage.
+   */
   commit(changes: readonly ItemChange[]): LedgerItem[] {
     const doubts = changes.reduce(
       (sum, { item, progress }) => sum + progress.possibleDuplicates - item.progress.possibleDuplicates,
@@ -79,6 +86,10 @@ export class Ledger {
       return changes.map((change) => this.writeChange(change));
     });
     this.duplicates += doubts;
+    const nowMs = Date.now();
+    for (const { item, progress } of changes) {
+      this.events.append(entriesOfChange(item.id, item.progress, progress, nowMs));
+    }
     written.forEach((item, index) => {
       this.queue.settle(item);
       this.openCount += Number(isOpenPhase(item.phase)) - Number(isOpenPhase(changes[index]?.item.phase));
@@ -102,7 +113,7 @@ export class Ledger {
   /** True where there is anything left to sweep one day. */
   get hasHistory(): boolean {
     const { partitions } = this.db;
-    return partitions.daysOf('messages').length > 0 || partitions.daysOf('claims').length > 0;
+    return (['messages', 'claims', 'events'] as const).some((table) => partitions.daysOf(table).length > 0);
   }
 
   private writeChange({ item, progress, replies, dot }: ItemChange): LedgerItem {

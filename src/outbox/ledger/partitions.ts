@@ -5,7 +5,7 @@
  */
 export const DAY_MS = 24 * 60 * 60 * 1000;
 
-export const PARTITIONED = ['messages', 'contents', 'claims'] as const;
+export const PARTITIONED = ['messages', 'contents', 'claims', 'events', 'deliveries'] as const;
 export type PartitionedTable = (typeof PARTITIONED)[number];
 
 const COLUMNS: Record<PartitionedTable, string> = {
@@ -30,6 +30,20 @@ const COLUMNS: Record<PartitionedTable, string> = {
     ids TEXT NOT NULL,
     created_at INTEGER NOT NULL
   ) WITHOUT ROWID, STRICT`,
+  // A row holds the events of one commit; `seq` counts microseconds.
+  events: '(seq INTEGER PRIMARY KEY, entries TEXT NOT NULL) STRICT',
+  // What became of an event at a webhook, by the day of the event. status: 0 pending, 1 success, 2 failed.
+  deliveries: `(
+    webhook_id TEXT NOT NULL,
+    seq INTEGER NOT NULL,
+    entry INTEGER NOT NULL,
+    generation INTEGER NOT NULL,
+    status INTEGER NOT NULL,
+    tries INTEGER NOT NULL,
+    next_at INTEGER,
+    attempts BLOB,
+    PRIMARY KEY (webhook_id, seq, entry)
+  ) WITHOUT ROWID, STRICT`,
 };
 
 export function dayOf(atMs: number): number {
@@ -47,6 +61,8 @@ export class Partitions {
     messages: new Set(),
     contents: new Set(),
     claims: new Set(),
+    events: new Set(),
+    deliveries: new Set(),
   };
 
   constructor(sql: SqlStorage) {
@@ -85,7 +101,7 @@ export class Partitions {
     for (const { name } of this.sql.exec<{ name: string }>(
       "SELECT name FROM sqlite_schema WHERE type = 'table'",
     )) {
-      const match = /^(messages|contents|claims)_(\d+)$/.exec(name);
+      const match = /^(messages|contents|claims|events|deliveries)_(\d+)$/.exec(name);
       if (match) this.days[match[1] as PartitionedTable].add(Number(match[2]));
     }
   }
