@@ -21,7 +21,7 @@ export interface PreparedMessage {
   /** True where the body is streamed and its hash is known only at its end. */
   readonly streamed: boolean;
   /** The body in pieces, CRLF line ends, before dot-stuffing. May be read once. */
-  readonly body: AsyncIterable<Uint8Array>;
+  readonly body: AsyncIterable<Uint8Array> | Iterable<Uint8Array>;
   /** SHA-256 of the body in hex, once it was read to its end. */
   readonly sha256: () => string;
 }
@@ -89,6 +89,11 @@ async function bodyOf(
   composed: ComposedMessage,
 ): Promise<Pick<PreparedMessage, 'streamed' | 'body' | 'sha256'>> {
   const hash = createHash('sha256');
+  const { whole } = composed;
+  if (whole) {
+    const sha256 = hash.update(whole).digest('hex');
+    return { streamed: false, body: [whole], sha256: () => sha256 };
+  }
   const streamed = composed.sizeBytes > WHOLE_BYTES;
   async function* hashed(): AsyncGenerator<Uint8Array> {
     for await (const piece of composed.pieces) {
@@ -100,10 +105,7 @@ async function bodyOf(
   const pieces: Uint8Array[] = [];
   for await (const piece of hashed()) pieces.push(piece);
   const sha256 = hash.digest('hex');
-  async function* whole(): AsyncGenerator<Uint8Array> {
-    yield* pieces;
-  }
-  return { streamed, body: whole(), sha256: () => sha256 };
+  return { streamed, body: pieces, sha256: () => sha256 };
 }
 
 /** Unguessable for others and the same for every copy: from the key that sealed the message. */
