@@ -34,11 +34,7 @@ export async function prepareMessage(
 ): Promise<PreparedMessage> {
   const { keys, accountId } = account;
   const identity = { accountId, id: item.id };
-  const head = openHead(
-    keys,
-    identity,
-    Array.from({ length: item.headPieces }, (_, index) => messages.readPiece(item, 'head', index)),
-  );
+  const head = openHead(keys, identity, messages.takeHead(item));
   let offset = 0;
   const ranges = head.attachments.map(({ sizeBytes }) => {
     const range = { offset, sizeBytes };
@@ -55,7 +51,10 @@ export async function prepareMessage(
       ...head,
       messageId: messageIdOf(item.id, summary.from.domain),
       dateMs: item.acceptedAtMs,
-      boundarySeed: boundarySeedOf(keys, item),
+      // Most messages have no boundary.
+      get boundarySeed() {
+        return boundarySeedOf(keys, item);
+      },
     },
     (index) =>
       openAttachment(keys, identity, ranges[index] ?? { offset: 0, sizeBytes: 0 }, (piece) =>

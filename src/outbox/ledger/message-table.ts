@@ -3,6 +3,7 @@ import { newProgress } from '../../delivery/progress.ts';
 import { parseMessageId } from '../../ids.ts';
 import type { LedgerMessage, MessagePage, MessageToAccept, PageRequest } from '../client.ts';
 import type { LedgerDatabase } from './database.ts';
+import { FreshContent } from './fresh-content.ts';
 import {
   CLOSED,
   DUE,
@@ -17,6 +18,7 @@ import { DAY_MS, dayOf, type PartitionedTable } from './partitions.ts';
 
 export class MessageTable {
   private readonly db: LedgerDatabase;
+  private readonly fresh = new FreshContent();
 
   constructor(db: LedgerDatabase) {
     this.db = db;
@@ -36,6 +38,22 @@ export class MessageTable {
   findHead(id: string): Uint8Array[] | undefined {
     const item = this.find(id);
     if (!item || !this.tableOf('contents', id)) return undefined;
+    return this.headPieces(item);
+  }
+
+  /** After a new message was committed: its head is likely to be wanted soon. */
+  keepFresh({ id, head, attachments }: MessageToAccept, nowMs: number): void {
+    const [piece] = head;
+    if (piece && head.length === 1 && attachments.length === 0) this.fresh.keep(id, piece, nowMs);
+  }
+
+  /** The sealed pieces of the head of a message that is about to be sent. */
+  takeHead(item: LedgerItem): Uint8Array[] {
+    const piece = this.fresh.take(item.id);
+    return piece ? [piece] : this.headPieces(item);
+  }
+
+  private headPieces(item: LedgerItem): Uint8Array[] {
     return Array.from({ length: item.headPieces }, (_, index) => this.readPiece(item, 'head', index));
   }
 
