@@ -5,7 +5,7 @@
  * Layout: version (1 byte), key number (2 bytes, big endian), IV (12), ciphertext, tag (16).
  * Synchronous on purpose: the ledger seals inside one turn, between a reply and its commit.
  */
-import { createCipheriv, createDecipheriv, createHmac } from 'node:crypto';
+import { createCipheriv, createDecipheriv, createHmac, createSecretKey, type KeyObject } from 'node:crypto';
 import { releaseBytes } from './release-bytes.ts';
 
 const VERSION = 1;
@@ -31,9 +31,22 @@ export class SealError extends Error {
   override readonly name = 'SealError';
 }
 
+/** Making one for each use costs as much as sealing a short text. */
+const keyObjects = new WeakMap<Uint8Array, KeyObject>();
+const encoder = new TextEncoder();
+
+function keyObjectOf({ bytes }: SealingKey): KeyObject {
+  let object = keyObjects.get(bytes);
+  if (!object) {
+    object = createSecretKey(bytes);
+    keyObjects.set(bytes, object);
+  }
+  return object;
+}
+
 export function seal(key: SealingKey, place: SealedPlace, plaintext: Uint8Array): Uint8Array {
   const iv = crypto.getRandomValues(new Uint8Array(IV_LENGTH));
-  const cipher = createCipheriv('aes-256-gcm', key.bytes, iv);
+  const cipher = createCipheriv('aes-256-gcm', keyObjectOf(key), iv);
   cipher.setAAD(additionalData(place, key.number));
   const sealed = new Uint8Array(HEADER_LENGTH + plaintext.byteLength + TAG_LENGTH);
   sealed[0] = VERSION;
@@ -53,7 +66,7 @@ export function unseal(keys: readonly SealingKey[], place: SealedPlace, sealed: 
   const number = sealedKeyNumber(sealed);
   const key = keys.find((candidate) => candidate.number === number);
   if (!key) throw new SealError('sealed under an unknown key');
-  const decipher = createDecipheriv('aes-256-gcm', key.bytes, sealed.subarray(3, HEADER_LENGTH));
+  const decipher = createDecipheriv('aes-256-gcm', keyObjectOf(key), sealed.subarray(3, HEADER_LENGTH));
   decipher.setAAD(additionalData(place, number));
   decipher.setAuthTag(sealed.subarray(sealed.byteLength - TAG_LENGTH));
   try {
@@ -74,10 +87,10 @@ export function sealedKeyNumber(sealed: Uint8Array): number {
 
 /** A keyed hash for look-ups and comparisons; `purpose` separates the uses of one key. */
 export function keyedHash(key: SealingKey, purpose: string, value: Uint8Array | string): Uint8Array {
-  return new Uint8Array(createHmac('sha256', key.bytes).update(`${purpose}\0`).update(value).digest());
+  return new Uint8Array(createHmac('sha256', keyObjectOf(key)).update(`${purpose}\0`).update(value).digest());
 }
 
 function additionalData(place: SealedPlace, keyNumber: number): Uint8Array {
   const parts = [place.accountId, place.table, place.column, place.rowId, String(keyNumber)];
-  return new TextEncoder().encode(parts.join('|'));
+  return encoder.encode(parts.join('|'));
 }

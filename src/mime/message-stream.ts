@@ -6,7 +6,7 @@ export type ReadAttachment = (index: number) => AsyncIterable<Uint8Array>;
 
 /** What is handed to the encoder at a time; base64 makes about 64 KiB of it. */
 const SLICE_BYTES = 48 * 1024;
-const PIECE_BYTES = 64 * 1024;
+export const PIECE_BYTES = 64 * 1024;
 
 /** The content of an attachment, read only once the message gets there. Fails where the size is not as told. */
 export function attachmentStream(attachment: Attachment, read: ReadAttachment, index: number): Readable {

@@ -47,4 +47,6 @@ export interface ComposedMessage {
   readonly eightBit: boolean;
   /** The message with CRLF line ends, not dot-stuffed, in pieces. May be read once. */
   readonly pieces: AsyncIterable<Uint8Array>;
+  /** The same at once, where it is short. */
+  readonly whole?: Uint8Array;
 }

@@ -21,7 +21,7 @@ export interface PreparedMessage {
   /** True where the body is streamed and its hash is known only at its end. */
   readonly streamed: boolean;
   /** The body in pieces, CRLF line ends, before dot-stuffing. May be read once. */
-  readonly body: AsyncIterable<Uint8Array>;
+  readonly body: AsyncIterable<Uint8Array> | Iterable<Uint8Array>;
   /** SHA-256 of the body in hex, once it was read to its end. */
   readonly sha256: () => string;
 }
@@ -34,11 +34,7 @@ export async function prepareMessage(
 ): Promise<PreparedMessage> {
   const { keys, accountId } = account;
   const identity = { accountId, id: item.id };
-  const head = openHead(
-    keys,
-    identity,
-    Array.from({ length: item.headPieces }, (_, index) => messages.readPiece(item, 'head', index)),
-  );
+  const head = openHead(keys, identity, messages.takeHead(item));
   let offset = 0;
   const ranges = head.attachments.map(({ sizeBytes }) => {
     const range = { offset, sizeBytes };
@@ -55,7 +51,10 @@ export async function prepareMessage(
       ...head,
       messageId: messageIdOf(item.id, summary.from.domain),
       dateMs: item.acceptedAtMs,
-      boundarySeed: boundarySeedOf(keys, item),
+      // Most messages have no boundary.
+      get boundarySeed() {
+        return boundarySeedOf(keys, item);
+      },
     },
     (index) =>
       openAttachment(keys, identity, ranges[index] ?? { offset: 0, sizeBytes: 0 }, (piece) =>
@@ -89,6 +88,11 @@ async function bodyOf(
   composed: ComposedMessage,
 ): Promise<Pick<PreparedMessage, 'streamed' | 'body' | 'sha256'>> {
   const hash = createHash('sha256');
+  const { whole } = composed;
+  if (whole) {
+    const sha256 = hash.update(whole).digest('hex');
+    return { streamed: false, body: [whole], sha256: () => sha256 };
+  }
   const streamed = composed.sizeBytes > WHOLE_BYTES;
   async function* hashed(): AsyncGenerator<Uint8Array> {
     for await (const piece of composed.pieces) {
@@ -100,10 +104,7 @@ async function bodyOf(
   const pieces: Uint8Array[] = [];
   for await (const piece of hashed()) pieces.push(piece);
   const sha256 = hash.digest('hex');
-  async function* whole(): AsyncGenerator<Uint8Array> {
-    yield* pieces;
-  }
-  return { streamed, body: whole(), sha256: () => sha256 };
+  return { streamed, body: pieces, sha256: () => sha256 };
 }
 
 /** Unguessable for others and the same for every copy: from the key that sealed the message. */

@@ -7,7 +7,7 @@ import { checkFilename } from '../../src/mime/attachment.ts';
 import { checkHeaderText } from '../../src/mime/characters.ts';
 import { checkHeaders } from '../../src/mime/header.ts';
 import { messageTree } from '../../src/mime/message-tree.ts';
-import { renderTree } from '../../src/mime/render-tree.ts';
+import { plainMessage } from '../../src/mime/plain-message.ts';
 import type { Mailbox, MessageSource } from '../../src/mime/types.ts';
 import { composeBytes, type File, headerNames, mailbox, sourceWith } from './sources.ts';
 
@@ -149,23 +149,109 @@ describe('a composed message', () => {
     );
   });
 
-  it('is rendered without streams to the bytes that streams give', async () => {
-    const noAttachments = (): never => {
-      throw new Error('there are none');
-    };
-    const words = fc.array(
-      fc.constantFrom('word', 'ünï', ' ', '  ', '\n', '=', '漢字', '.', '\t', 'x'.repeat(90)),
-      { maxLength: 400 },
-    );
-    const long = words.map((parts) => parts.join(' '));
+  const noAttachments = (): never => {
+    throw new Error('there are none');
+  };
+  /** Words and separators around every length at which a line is broken, and octets that must stay together. */
+  const words = fc.array(
+    fc.oneof(
+      {
+        weight: 4,
+        arbitrary: fc.constantFrom(
+          'word',
+          'ünï',
+          ' ',
+          '  ',
+          '\n',
+          '\r\n',
+          '\r',
+          '=',
+          '漢字',
+          '.',
+          '\t',
+          ',',
+          '!',
+          '?',
+        ),
+      },
+      { weight: 2, arbitrary: fc.integer({ min: 1, max: 90 }).map((length) => 'x'.repeat(length)) },
+      { weight: 1, arbitrary: fc.integer({ min: 20, max: 80 }).map((length) => '='.repeat(length)) },
+      {
+        weight: 1,
+        arbitrary: fc.constantFrom(
+          '=3D',
+          '=F0',
+          '\x7f',
+          '\f',
+          '\u2028',
+          '😀😀😀',
+          'é'.repeat(40),
+          '\0',
+          '\ud800',
+        ),
+      },
+      { weight: 1, arbitrary: fc.string({ unit: 'binary', maxLength: 30 }) },
+    ),
+    { maxLength: 120 },
+  );
+  const longText = fc
+    .tuple(words, fc.constantFrom('', ' ', '\n'))
+    .map(([parts, separator]) => parts.join(separator));
+  const ids = fc.integer({ min: 1, max: 120 }).map((length) => `msg_1@${'d'.repeat(length)}.example`);
+
+  it('is written without nodemailer to the bytes that nodemailer gives', async () => {
+    let written = 0;
     await fc.assert(
-      fc.asyncProperty(sources, fc.option(long), fc.option(long), async (source, text, html) => {
-        const longer = { ...source, ...(text === null ? {} : { text }), ...(html === null ? {} : { html }) };
-        const rendered = renderTree(messageTree(longer, noAttachments));
-        expect(rendered.equals(await messageTree(longer, noAttachments).build())).toBe(true);
-        expect(rendered.equals(await composeBytes(longer))).toBe(true);
-      }),
-      { numRuns: 300 },
+      fc.asyncProperty(
+        sources,
+        fc.option(longText),
+        fc.option(longText),
+        ids,
+        async (source, text, html, messageId) => {
+          const longer = {
+            ...source,
+            messageId,
+            ...(text === null ? {} : { text }),
+            ...(html === null ? {} : { html }),
+          };
+          const expected = await messageTree(longer, noAttachments).build();
+          const plain = plainMessage(longer);
+          if (plain) written++;
+          if (plain) expect(plain.toString('latin1')).toBe(expected.toString('latin1'));
+          expect((await composeBytes(longer)).equals(expected)).toBe(true);
+        },
+      ),
+      { numRuns: 500 },
     );
+    expect(written).toBeGreaterThan(300);
+  });
+
+  it('has its text broken into the lines that nodemailer makes, at every length', async () => {
+    const tails = ['', ' ', '.', '=', 'é', '漢', '\t', ' \t ', '\n', '\n\n', 'word. word'];
+    const lengths = Array.from({ length: 18 }, (_, index) => 62 + index);
+    for (const start of ['', 'a b ', 'é', '='.repeat(10), 'x\n']) {
+      for (const filler of ['x', '=', 'é', 'x ']) {
+        for (const [number, tail] of tails.entries()) {
+          const lines = lengths.map((length) => `${start}${filler.repeat(length)}${tail}`);
+          // The end of the text is an end of another kind: each length gets its turn there.
+          const last = lines.splice(number, 1);
+          const source = sourceWith({ text: [...lines, 'text', ...last].join('\n') });
+          const expected = await messageTree(source, noAttachments).build();
+          expect(plainMessage(source)?.toString()).toBe(expected.toString());
+        }
+      }
+    }
+  });
+
+  it('is written by nodemailer where it is not plain and short', () => {
+    const file = { filename: 'a.txt', contentType: 'text/plain', sizeBytes: 1 };
+    expect(plainMessage(sourceWith({ text: 'text', attachments: [file] }))).toBeUndefined();
+    expect(plainMessage(sourceWith({ text: 'x'.repeat(48 * 1024 + 1) }))).toBeUndefined();
+    expect(
+      plainMessage(sourceWith({ text: 'x'.repeat(40 * 1024), html: 'é'.repeat(5 * 1024) })),
+    ).toBeUndefined();
+    expect(plainMessage(sourceWith({ text: '', html: '' }))).toBeUndefined();
+    expect(plainMessage(sourceWith({}))).toBeUndefined();
+    expect(plainMessage(sourceWith({ text: 'x'.repeat(48 * 1024) }))).toBeDefined();
   });
 });

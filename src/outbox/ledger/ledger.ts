@@ -68,7 +68,10 @@ export class Ledger {
         return true;
       });
     });
-    for (const { id } of admitted) queue.admit(id);
+    for (const message of admitted) {
+      queue.admit(message.id);
+      messages.keepFresh(message, nowMs);
+    }
     this.openCount += admitted.length;
   }
 

@@ -3,6 +3,7 @@ import { newProgress } from '../../delivery/progress.ts';
 import { parseMessageId } from '../../ids.ts';
 import type { LedgerMessage, MessagePage, MessageToAccept, PageRequest } from '../client.ts';
 import type { LedgerDatabase } from './database.ts';
+import { FreshContent } from './fresh-content.ts';
 import {
   CLOSED,
   DUE,
@@ -17,6 +18,9 @@ import { DAY_MS, dayOf, type PartitionedTable } from './partitions.ts';
 
 export class MessageTable {
   private readonly db: LedgerDatabase;
+  private readonly fresh = new FreshContent();
+  /** No message has a greater id; undefined before the first one is written. */
+  private greatestId: string | undefined;
 
   constructor(db: LedgerDatabase) {
     this.db = db;
@@ -36,6 +40,22 @@ export class MessageTable {
   findHead(id: string): Uint8Array[] | undefined {
     const item = this.find(id);
     if (!item || !this.tableOf('contents', id)) return undefined;
+    return this.headPieces(item);
+  }
+
+  /** After a new message was committed: its head is likely to be wanted soon. */
+  keepFresh({ id, head, attachments }: MessageToAccept, nowMs: number): void {
+    const [piece] = head;
+    if (piece && head.length === 1 && attachments.length === 0) this.fresh.keep(id, piece, nowMs);
+  }
+
+  /** The sealed pieces of the head of a message that is about to be sent. */
+  takeHead(item: LedgerItem): Uint8Array[] {
+    const piece = this.fresh.take(item.id);
+    return piece ? [piece] : this.headPieces(item);
+  }
+
+  private headPieces(item: LedgerItem): Uint8Array[] {
     return Array.from({ length: item.headPieces }, (_, index) => this.readPiece(item, 'head', index));
   }
 
@@ -129,7 +149,9 @@ export class MessageTable {
     if (createdAtMs === undefined || Math.abs(createdAtMs - nowMs) > DAY_MS) {
       throw new Error('a message id is malformed or far off the clock');
     }
-    if (this.findRow(message.id)) return false;
+    this.greatestId ??= this.readGreatestId();
+    if (message.id <= this.greatestId && this.findRow(message.id)) return false;
+    if (message.id > this.greatestId) this.greatestId = message.id;
     const day = dayOf(createdAtMs);
     this.db.all(
       `INSERT INTO ${this.db.partitions.make('messages', day)}
@@ -172,6 +194,16 @@ export class MessageTable {
       first ||= row?.piece_number ?? 0;
     }
     return first;
+  }
+
+  private readGreatestId(): string {
+    let greatest = '';
+    for (const day of this.db.partitions.daysOf('messages')) {
+      const table = this.db.partitions.find('messages', day);
+      const row = this.db.first<{ id: string | null }>(`SELECT max(id) AS id FROM ${table}`);
+      if (row?.id && row.id > greatest) greatest = row.id;
+    }
+    return greatest;
   }
 
   private findRow(id: string): MessageRow | undefined {
