@@ -16,6 +16,7 @@ export const ID_PREFIXES = {
   message: 'msg',
   event: 'evt',
   suppression: 'sup',
+  invite: 'inv',
   audit: 'aud',
   request: 'req',
 } as const;
