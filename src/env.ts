@@ -7,6 +7,9 @@ export interface Env {
   readonly DB: D1Database;
   readonly OUTBOX: DurableObjectNamespace<Outbox>;
   readonly RELAY_GATE: DurableObjectNamespace<RelayGate>;
+  /** By the address of the client; approximate, as the platform counts. */
+  readonly REGISTRATION_LIMIT?: RateLimit;
+  readonly FAILED_KEY_LIMIT?: RateLimit;
   /** Everything else is text: secrets and settings. */
   readonly [name: string]: unknown;
 }
@@ -36,6 +39,12 @@ const waits = (fallback: readonly number[]) =>
     .regex(/^\d{1,10}(?:,\d{1,10}){0,19}$/)
     .transform((text): readonly number[] => text.split(',').map(Number))
     .default(fallback);
+/** Absent or empty: no value. */
+const optionalWhole = z
+  .string()
+  .regex(/^\d{0,15}$/)
+  .transform((text) => (text === '' ? undefined : Number(text)))
+  .optional();
 const optionalText = z
   .string()
   .transform((text) => (text === '' ? undefined : text))
@@ -71,10 +80,26 @@ const settingsSchema = z.object({
   ALLOW_PRIVATE_RELAYS: flag,
   ALLOW_PLAINTEXT_RELAYS: flag,
 
+  /** Who may open an account: anybody, whoever has an invite, or only the operator. */
+  REGISTRATION: z.enum(['open', 'invite', 'closed']).default('closed'),
+  /** The sender of the deployment's own mail: an address, or `Name <address>`. It goes out through RELAY_URL. */
+  SYSTEM_FROM: optionalText,
+  /** The address under which the deployment is reached, for links in its mail; else that of the request. */
+  PUBLIC_URL: z
+    .union([z.literal(''), z.url({ protocol: /^https?$/ })])
+    .transform((text) => (text === '' ? undefined : new URL(text).origin))
+    .optional(),
+  CONFIRMATION_HOURS: whole(48, 1),
+  /** Confirmations mailed to one address in 24 hours, whoever asks for them. */
+  CONFIRMATIONS_PER_DAY: whole(5, 1),
+
   /** `errors`: a log line only for requests that were refused or failed. What was sent stands in the ledger. */
   LOG_REQUESTS: z.enum(['all', 'errors']).default('errors'),
 
   KEY_MESSAGES_PER_SECOND: whole(1000, 1),
+  /** Recipients per UTC day and month that an account without quotas of its own may mail. */
+  DAILY_QUOTA: optionalWhole,
+  MONTHLY_QUOTA: optionalWhole,
   BACKLOG_LIMIT: whole(100_000, 1),
   BODY_RETENTION_DAYS: whole(7, 1),
   METADATA_RETENTION_DAYS: whole(30, 1),

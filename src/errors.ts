@@ -5,8 +5,14 @@
 export const ERROR_MESSAGES = {
   missing_api_key: 'Missing API key in the Authorization header (`Authorization: Bearer …`).',
   invalid_api_key: 'API key is invalid.',
+  expired_api_key: 'This API key has expired.',
+  address_not_allowed: 'This API key may not be used from this address.',
+  too_many_failures:
+    'Too many requests with invalid API keys. Try again after the time in the retry-after header.',
   restricted_api_key: 'This API key is restricted to only send emails.',
   account_suspended: 'This account is suspended.',
+  account_unconfirmed:
+    'The address of this account is not confirmed yet. Follow the link in the mail, or ask for another one.',
   account_closed: 'This account is closed.',
   invalid_admin_token: 'The operator token is invalid.',
   not_found: '{what} not found',
@@ -29,6 +35,12 @@ export const ERROR_MESSAGES = {
   idempotency_mismatch: 'This Idempotency-Key was already used with a different request body.',
   idempotency_in_progress: 'A request with this Idempotency-Key is still in progress.',
   rate_limited: 'Too many messages for this API key. Try again after the time in the retry-after header.',
+  daily_quota_exceeded: 'The daily quota of this account is used up. It starts anew at 00:00 UTC.',
+  monthly_quota_exceeded: 'The monthly quota of this account is used up. It starts anew with the UTC month.',
+  registration_closed: 'This deployment does not take registrations.',
+  invalid_invite: 'The `invite` code is missing, used up, expired or wrong.',
+  registrations_limited:
+    'Too many requests from this address. Try again after the time in the retry-after header.',
   backlog_full: 'This account has too many messages waiting. Try again once some were delivered.',
   overloaded: 'The server has as many bytes in hand as it can hold. Try again shortly.',
   conflict: '{reason}',

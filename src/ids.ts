@@ -17,6 +17,7 @@ export const ID_PREFIXES = {
   event: 'evt',
   webhook: 'whk',
   suppression: 'sup',
+  invite: 'inv',
   audit: 'aud',
   request: 'req',
 } as const;

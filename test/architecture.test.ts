@@ -69,6 +69,8 @@ const SCOPE_MAKERS: Readonly<Record<string, RegExp>> = {
   scopeOfAuthenticatedKey: /^services\/authenticate[a-z-]*\.ts$/,
   scopeOfVerifiedToken: /^services\/[a-z-]*token[a-z-]*\.ts$/,
   scopeOfOperator: /^services\/service-context\.ts$/,
+  scopeOfNewAccount: /^services\/service-context\.ts$/,
+  scopeOfDeployment: /^services\/service-context\.ts$/,
   scopeOfOutbox: /^outbox\/[a-z-]+\.ts$/,
   scopeOfSupportGrant: /^services\/[a-z-]*grant[a-z-]*\.ts$/,
 };

@@ -4,10 +4,11 @@
  */
 import type { Context, MiddlewareHandler } from 'hono';
 import { equalSecrets } from '../crypto/equal.ts';
-import { settingsOf } from '../env.ts';
+import { type Env, settingsOf } from '../env.ts';
 import { AppError } from '../errors.ts';
 import { authenticateKey } from '../services/authenticate-key.ts';
 import type { AppTypes } from './app-types.ts';
+import { clientIpOf } from './client-ip.ts';
 
 /** All that a key with `sending_access` may call. */
 const SENDING_PATHS = new Set(['/v1/emails', '/v1/emails/batch']);
@@ -22,10 +23,11 @@ export const requireOperator: MiddlewareHandler<AppTypes> = async (c, next) => {
 
 export const requireApiKey: MiddlewareHandler<AppTypes> = async (c, next) => {
   if (c.get('operator')) return next();
-  const found = await authenticateKey(c.env, bearerToken(c), (work) => {
+  const clientIp = clientIpOf(c);
+  const found = await authenticateKey(c.env, { token: bearerToken(c), clientIp }, (work) => {
     c.executionCtx.waitUntil(work.catch(() => undefined));
   });
-  if (!found) throw new AppError('invalid_api_key');
+  if (!found) throw await failureOf(c.env, clientIp);
   const { key, scope } = found;
   const sends = c.req.method === 'POST' && SENDING_PATHS.has(c.req.path);
   if (key.permission !== 'full_access' && !sends) throw new AppError('restricted_api_key');
@@ -40,6 +42,15 @@ export const requireApiKey: MiddlewareHandler<AppTypes> = async (c, next) => {
   if (key.domainId !== null) c.set('boundDomainId', key.domainId);
   await next();
 };
+
+/**
+ * What somebody gets who has no key of ours. Failures are counted by address and after the look-up, so nobody's
+ * valid key is ever locked out by another one's attempts.
+ */
+async function failureOf(env: Env, clientIp: string | undefined): Promise<AppError> {
+  const outcome = await env.FAILED_KEY_LIMIT?.limit({ key: clientIp ?? 'unknown' });
+  return new AppError(outcome?.success === false ? 'too_many_failures' : 'invalid_api_key');
+}
 
 function bearerToken(c: Context<AppTypes>): string {
   const header = c.req.header('authorization');

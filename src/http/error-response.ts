@@ -10,8 +10,12 @@ import type { AppTypes } from './app-types.ts';
 export const ERROR_WIRE: Record<ErrorCode, readonly [status: ContentfulStatusCode, name: string]> = {
   missing_api_key: [401, 'missing_api_key'],
   invalid_api_key: [403, 'invalid_api_key'],
+  expired_api_key: [403, 'invalid_api_key'],
+  address_not_allowed: [403, 'invalid_access'],
+  too_many_failures: [429, 'rate_limit_exceeded'],
   restricted_api_key: [401, 'restricted_api_key'],
   account_suspended: [403, 'invalid_access'],
+  account_unconfirmed: [403, 'invalid_access'],
   account_closed: [403, 'invalid_access'],
   invalid_admin_token: [403, 'invalid_api_key'],
   not_found: [404, 'not_found'],
@@ -34,6 +38,11 @@ export const ERROR_WIRE: Record<ErrorCode, readonly [status: ContentfulStatusCod
   idempotency_mismatch: [409, 'invalid_idempotent_request'],
   idempotency_in_progress: [409, 'concurrent_idempotent_requests'],
   rate_limited: [429, 'rate_limit_exceeded'],
+  daily_quota_exceeded: [429, 'daily_quota_exceeded'],
+  monthly_quota_exceeded: [429, 'monthly_quota_exceeded'],
+  registration_closed: [403, 'invalid_access'],
+  invalid_invite: [403, 'invalid_access'],
+  registrations_limited: [429, 'rate_limit_exceeded'],
   backlog_full: [429, 'rate_limit_exceeded'],
   overloaded: [503, 'application_error'],
   conflict: [409, 'validation_error'],
@@ -44,6 +53,8 @@ export const ERROR_WIRE: Record<ErrorCode, readonly [status: ContentfulStatusCod
 /** Where the error does not say itself when to try again. */
 const DEFAULT_RETRY_AFTER_SECONDS: Partial<Record<ErrorCode, number>> = {
   rate_limited: 1,
+  too_many_failures: 60,
+  registrations_limited: 60,
   backlog_full: 30,
   overloaded: 1,
   unavailable: 5,

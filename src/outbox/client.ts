@@ -4,6 +4,9 @@
  */
 import type { DeliveryState, TimelineEvent } from '../delivery/progress.ts';
 import { type Env, settingsOf } from '../env.ts';
+import type { QuotaPart } from './quota-grants.ts';
+import type { LeaseAnswer, LeaseRequest } from './quota-keeper.ts';
+import type { Period, Quota, UsageState } from './usage.ts';
 import type { EventPage, EventQuery, WebhookEvent } from './webhooks/event-desk.ts';
 import type { AccountEntry } from './webhooks/event-entry.ts';
 import type { EventPosition } from './webhooks/event-id.ts';
@@ -13,6 +16,7 @@ import type { AttemptResult } from './webhooks/retry-plan.ts';
 export type { DeliveryState, TimelineEvent } from '../delivery/progress.ts';
 export * from './message-content.ts';
 export * from './shards.ts';
+export * from './usage.ts';
 export { webhookSecretPlace } from './webhooks/active-webhooks.ts';
 export * from './webhooks/attempt-log.ts';
 export type { EventPage, EventQuery, WebhookEvent } from './webhooks/event-desk.ts';
@@ -41,6 +45,8 @@ export interface AcceptRequest {
   readonly isClaimed?: boolean;
   /** How many shards the account has; each has an equal part of its limits. */
   readonly shards?: number;
+  /** Absent: the account has none. */
+  readonly quota?: Quota;
 }
 
 /** Keyed hashes, base64; the key itself is never stored. */
@@ -80,6 +86,7 @@ export type AcceptResult =
   | { readonly outcome: 'fenced'; readonly rate: RateState }
   | { readonly outcome: 'rate_limited'; readonly rate: RateState; readonly retryAfterSeconds: number }
   | { readonly outcome: 'backlog_full'; readonly rate: RateState }
+  | { readonly outcome: 'quota_exceeded'; readonly period: Period; readonly rate: RateState }
   /** The object has as many bytes in hand as it may hold. */
   | { readonly outcome: 'overloaded'; readonly rate: RateState };
 
@@ -126,6 +133,8 @@ export interface OutboxStatistics {
   readonly backlog: number;
   /** Times that a second copy may have been made, since the object exists. */
   readonly possibleDuplicates: number;
+  /** What this shard took on. */
+  readonly usage: UsageState;
 }
 
 /** The RPC surface of the Durable Object. */
@@ -147,6 +156,12 @@ export interface OutboxApi {
     n: number,
     resolution: Resolution,
   ): Promise<'resolved' | 'not_found' | 'not_in_doubt'>;
+  /** Shard 0: gives another shard a part of the quota. */
+  leaseQuota(accountId: string, request: LeaseRequest): Promise<LeaseAnswer>;
+  /** Any other shard: gives up what it does not need of its part. */
+  trimQuota(part: QuotaPart): Promise<UsageState>;
+  /** Shard 0: the quota changed, or the number of shards. */
+  forgetQuotaParts(): Promise<void>;
   findRelayUse(relayId: string): Promise<RelayUse>;
   readStatistics(): Promise<OutboxStatistics>;
   /** Logs what happened to the account outside of any message. In shard 0. */

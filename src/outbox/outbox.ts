@@ -12,18 +12,20 @@ import { logError, logEvent } from '../log.ts';
 import { relayGateOf } from '../relay-gate/client.ts';
 import { insertAudit } from '../store/audit-log.ts';
 import { Bookkeeper } from './bookkeeper.ts';
-import type {
-  AcceptRequest,
-  AcceptResult,
-  ClaimRequest,
-  ClaimResult,
-  LedgerMessage,
-  MessagePage,
-  OutboxApi,
-  OutboxStatistics,
-  PageRequest,
-  RelayUse,
-  Resolution,
+import {
+  type AcceptRequest,
+  type AcceptResult,
+  type ClaimRequest,
+  type ClaimResult,
+  type LedgerMessage,
+  type MessagePage,
+  type OutboxApi,
+  type OutboxStatistics,
+  outboxOf,
+  type PageRequest,
+  type RateState,
+  type RelayUse,
+  type Resolution,
 } from './client.ts';
 import { GroupCommit } from './group-commit.ts';
 import { deleteClaim, fenceIds, findClaimedIds, writeClaim } from './ledger/claims.ts';
@@ -31,10 +33,13 @@ import { LedgerDatabase } from './ledger/database.ts';
 import { Ledger } from './ledger/ledger.ts';
 import { DAY_MS } from './ledger/partitions.ts';
 import { Pump } from './pump.ts';
+import type { QuotaPart } from './quota-grants.ts';
+import { type LeaseAnswer, type LeaseRequest, type QuotaDemand, QuotaKeeper } from './quota-keeper.ts';
 import { Registration } from './registration.ts';
 import { DEFAULT_RELAY_ID, SendingStateReader } from './sending-state.ts';
 import { CLAIM_SHARD, shardOf, shareOf } from './shards.ts';
 import { TokenBuckets } from './token-bucket.ts';
+import type { UsageState } from './usage.ts';
 import type { EventPage, EventQuery, WebhookEvent } from './webhooks/event-desk.ts';
 import type { AccountEntry } from './webhooks/event-entry.ts';
 import type { EventPosition } from './webhooks/event-id.ts';
@@ -42,14 +47,28 @@ import { EventOffice } from './webhooks/event-office.ts';
 import type { EventPayload } from './webhooks/event-payload.ts';
 import type { AttemptResult } from './webhooks/retry-plan.ts';
 
+interface Submitted {
+  readonly request: AcceptRequest;
+  readonly demand: QuotaDemand | undefined;
+}
+
+/** Needs more of the quota than this object knows to be there. */
+interface QuotaShort {
+  readonly outcome: 'quota_short';
+  readonly rate: RateState;
+}
+
 export class Outbox extends DurableObject<Env> implements OutboxApi {
   private readonly settings: Settings;
   private readonly database: LedgerDatabase;
   private readonly ledger: Ledger;
   private readonly buckets: TokenBuckets;
-  private readonly queue: GroupCommit<AcceptRequest, AcceptResult>;
+  private readonly queue: GroupCommit<Submitted, AcceptResult | QuotaShort>;
   private readonly registration: Registration;
   private readonly events: EventOffice;
+  private readonly quota: QuotaKeeper;
+  /** Of the last request; all of them are of one account. */
+  private accountId = '';
   private pump: Pump | undefined;
   private books: Bookkeeper | undefined;
   private bytesInHand = 0;
@@ -63,9 +82,13 @@ export class Outbox extends DurableObject<Env> implements OutboxApi {
     this.events = new EventOffice(env, this.database, this.ledger, () => this.arm());
     this.buckets = new TokenBuckets(this.settings.KEY_MESSAGES_PER_SECOND);
     this.queue = new GroupCommit(
-      (request) => this.acceptNow(request),
-      () => this.sync(),
+      (submitted) => this.acceptNow(submitted),
+      () => {
+        this.quota.save();
+        return this.sync();
+      },
     );
+    this.quota = this.quotaKeeper();
     this.registration = new Registration(env, this.database);
     const accountId = this.database.readMeta('account_id');
     if (accountId) this.pump = this.pumpFor(accountId);
@@ -85,7 +108,7 @@ export class Outbox extends DurableObject<Env> implements OutboxApi {
     }
     this.bytesInHand += bytes;
     try {
-      return await this.queue.submit(request);
+      return await this.acceptWithinQuota(request);
     } finally {
       // On disk by now, or refused: the copy that came with the call is nobody else's.
       for (const message of request.messages) message.attachments.forEach(releaseBytes);
@@ -185,12 +208,26 @@ export class Outbox extends DurableObject<Env> implements OutboxApi {
     return this.events.test(webhookId, payload);
   }
 
+  async leaseQuota(accountId: string, request: LeaseRequest): Promise<LeaseAnswer> {
+    this.accountId = accountId;
+    return this.quota.lease(request);
+  }
+
+  async trimQuota(part: QuotaPart): Promise<UsageState> {
+    return this.quota.trim(part);
+  }
+
+  async forgetQuotaParts(): Promise<void> {
+    await this.quota.forget();
+  }
+
   async findRelayUse(relayId: string): Promise<RelayUse> {
     return this.pump?.useOf(relayId) ?? { openSessions: 0, breaker: 'closed', deliveredLastMinute: 0 };
   }
 
   async readStatistics(): Promise<OutboxStatistics> {
-    return { backlog: this.ledger.backlog, possibleDuplicates: this.ledger.possibleDuplicates };
+    const { backlog, possibleDuplicates } = this.ledger;
+    return { backlog, possibleDuplicates, usage: this.quota.state() };
   }
 
   async refresh(): Promise<void> {
@@ -229,25 +266,55 @@ export class Outbox extends DurableObject<Env> implements OutboxApi {
     this.arm();
   }
 
+  private async acceptWithinQuota(request: AcceptRequest): Promise<AcceptResult> {
+    this.accountId = request.accountId;
+    const demand = demandOf(request);
+    try {
+      for (;;) {
+        const result = await this.queue.submit({ request, demand });
+        if (result.outcome !== 'quota_short') return result;
+        const period = demand && (await this.quota.ask(demand));
+        if (period) return { outcome: 'quota_exceeded', period, rate: result.rate };
+      }
+    } finally {
+      if (demand) this.quota.release(demand);
+    }
+  }
+
   /** One request, synchronously: everything is checked before the idempotency key is claimed. */
-  private acceptNow(request: AcceptRequest): AcceptResult {
+  private acceptNow({ request, demand }: Submitted): AcceptResult | QuotaShort {
     const nowMs = Date.now();
     const { messages, keyId, accountId, shards = 1 } = request;
     const ids = messages.map((message) => message.id);
     const claimed = this.findClaimed(request, ids, nowMs);
-    const wanted = claimed.kind === 'new' ? messages.length : 0;
+    const fits = claimed.kind !== 'new' || !demand || this.quota.fits(demand);
+    const wanted = claimed.kind === 'new' && fits ? messages.length : 0;
     const { ok, rate, retryAfterSeconds } = this.buckets.take(keyId, wanted, nowMs, shards);
     if (claimed.kind === 'same') return { outcome: 'replayed', ids: claimed.ids, rate };
     if (claimed.kind === 'different') return { outcome: 'idempotency_mismatch', ids: claimed.ids, rate };
     if (claimed.kind === 'fenced') return { outcome: 'fenced', rate };
+    if (!fits) return { outcome: 'quota_short', rate };
     if (!ok) return { outcome: 'rate_limited', rate, retryAfterSeconds };
     if (this.ledger.backlog + messages.length > shareOf(this.settings.BACKLOG_LIMIT, shards))
       return { outcome: 'backlog_full', rate };
     const pump = this.belongTo(accountId, shardOf(ids) ?? CLAIM_SHARD);
-    this.ledger.accept(request, nowMs);
+    this.quota.count(recipientsIn(this.ledger.accept(request, nowMs)), demand);
     pump.kick();
     this.arm();
     return { outcome: 'accepted', ids, rate };
+  }
+
+  private quotaKeeper(): QuotaKeeper {
+    const { database } = this;
+    const shardNamed = (shard: number) => outboxOf(this.env, this.accountId, shard);
+    return new QuotaKeeper({
+      readMeta: (name) => database.readMeta(name),
+      writeMeta: (name, value) => database.writeMeta(name, value),
+      sync: () => this.ctx.storage.sync(),
+      askLead: (request) => shardNamed(CLAIM_SHARD).leaseQuota(this.accountId, request),
+      trim: (shard, part) => shardNamed(shard).trimQuota(part),
+      now: () => Date.now(),
+    });
   }
 
   private findClaimed({ claim, isClaimed }: AcceptRequest, ids: readonly string[], nowMs: number) {
@@ -330,6 +397,17 @@ export class Outbox extends DurableObject<Env> implements OutboxApi {
     if (dueAtMs !== undefined) return Math.max(dueAtMs, nowMs);
     return this.ledger.hasHistory ? nowMs + DAY_MS : undefined;
   }
+}
+
+/** undefined where the account has no quota. */
+function demandOf({ messages, shards = 1, quota }: AcceptRequest): QuotaDemand | undefined {
+  if (!quota) return undefined;
+  const shard = shardOf(messages.map((message) => message.id)) ?? CLAIM_SHARD;
+  return { shard, shards, quota, recipients: recipientsIn(messages) };
+}
+
+function recipientsIn(messages: readonly { readonly recipientCount: number }[]): number {
+  return messages.reduce((sum, { recipientCount }) => sum + recipientCount, 0);
 }
 
 function sizeOf(request: AcceptRequest): number {

@@ -2,6 +2,7 @@
 import { unwrapDataKey } from '../crypto/data-key.ts';
 import type { SealingKey } from '../crypto/seal.ts';
 import { type Env, settingsOf } from '../env.ts';
+import type { Quota } from '../outbox/client.ts';
 import { parseRelayUrl } from '../smtp/relay-url.ts';
 import type { AccountScope } from '../store/db.ts';
 import { findDomainsByNames } from '../store/domains.ts';
@@ -9,6 +10,7 @@ import type { AccountStatus } from '../store/schema/accounts.ts';
 import type { DomainStatus } from '../store/schema/domains.ts';
 import { findSendingState } from '../store/sending-state.ts';
 import { ExpiringCache } from './expiring-cache.ts';
+import { quotaLimit } from './quota.ts';
 
 /** Others may act on what is gone for this long; never more than 30 s. */
 const TTL_MS = 10_000;
@@ -16,6 +18,9 @@ const TTL_MS = 10_000;
 export interface AccountState {
   readonly status: AccountStatus;
   readonly shards: number;
+  readonly isUnconfirmed: boolean;
+  /** Absent where there is no limit at all. */
+  readonly quota?: Quota;
   /** Lowest number first: the last one seals. */
   readonly dataKeys: readonly SealingKey[];
   readonly relayIds: readonly string[];
@@ -42,6 +47,8 @@ export function findAccountState(env: Env, scope: AccountScope): Promise<Account
     return {
       status: state.accountStatus,
       shards: state.shards,
+      isUnconfirmed: state.isUnconfirmed,
+      ...quotaOf(env, state),
       dataKeys: state.dataKeys.map((wrapped) => unwrapDataKey(MASTER_KEYS, scope.accountId, wrapped)),
       relayIds: state.relays.map((relay) => relay.id),
       hasRelay:
@@ -67,6 +74,17 @@ export function findSendingDomain(scope: AccountScope, name: string): Promise<Se
     `${scope.accountId}/${name}`,
     async () => (await findDomainsByNames(scope, [name]))[0],
   );
+}
+
+function quotaOf(
+  env: Env,
+  own: { readonly dailyQuota: number | null; readonly monthlyQuota: number | null },
+): { quota?: Quota } {
+  const { DAILY_QUOTA, MONTHLY_QUOTA } = settingsOf(env);
+  const day = quotaLimit(own.dailyQuota, DAILY_QUOTA);
+  const month = quotaLimit(own.monthlyQuota, MONTHLY_QUOTA);
+  if (day === undefined && month === undefined) return {};
+  return { quota: { ...(day !== undefined && { day }), ...(month !== undefined && { month }) } };
 }
 
 /** Something of the account changed in this isolate: read it again. */

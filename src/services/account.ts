@@ -1,57 +1,119 @@
 /** What an account knows of itself, and may change of itself. */
 import { AppError } from '../errors.ts';
-import { type OutboxStatistics, outboxOf } from '../outbox/client.ts';
-import { type AccountRecord, updateAccount } from '../store/accounts.ts';
+import { outboxOf } from '../outbox/client.ts';
+import { updateAccount } from '../store/accounts.ts';
 import type { InDoubtPolicy } from '../store/schema/accounts.ts';
-import { getAccount } from './accounts.ts';
+import {
+  type AccountRecord,
+  emailHashOf,
+  openAccount,
+  openProfile,
+  type Profile,
+  resealProfile,
+} from './account-profile.ts';
+import { getAccount, getAccountRow } from './accounts.ts';
+import { type QuotaStates, quotaStates } from './quota.ts';
 import { refreshOutboxes } from './refresh-outboxes.ts';
 import { actorName, type ServiceContext } from './service-context.ts';
 
 export interface OwnAccount {
   readonly account: AccountRecord;
-  readonly statistics: OutboxStatistics;
-}
-
-export async function getOwnAccount(context: ServiceContext): Promise<OwnAccount> {
-  const account = await getAccount(context);
-  return { account, statistics: await statisticsOf(context, account.shards) };
+  readonly statistics: { readonly backlog: number; readonly possibleDuplicates: number };
+  readonly quotas: QuotaStates;
 }
 
 /** Absent fields stay. */
-export async function changeOwnAccount(
-  context: ServiceContext,
-  change: { readonly name?: string | undefined; readonly inDoubtPolicy?: InDoubtPolicy | undefined },
-): Promise<OwnAccount> {
-  const { scope, actor } = context;
-  const { name, inDoubtPolicy } = change;
-  if (name === undefined && inDoubtPolicy === undefined) return getOwnAccount(context);
-  const audit = {
-    actor: actorName(actor),
-    action: 'account.updated',
-    target: scope.accountId,
-    details: {
-      renamed: name !== undefined,
-      ...(inDoubtPolicy !== undefined && { in_doubt_policy: inDoubtPolicy }),
-    },
-  };
-  const account = await updateAccount(
-    scope,
-    { ...(name !== undefined && { name }), ...(inDoubtPolicy !== undefined && { inDoubtPolicy }) },
-    audit,
-  );
-  if (!account) throw new AppError('not_found', { what: 'Account' });
-  // The key was checked before; the account was closed between.
-  if (account.status === 'closed') throw new AppError('account_closed');
-  await refreshOutboxes(context, account.shards);
-  return { account, statistics: await statisticsOf(context, account.shards) };
+export interface OwnChange {
+  readonly inDoubtPolicy?: InDoubtPolicy | undefined;
+  /** `email` only while no address is confirmed. */
+  readonly profile: { readonly [field in keyof Profile]?: Profile[field] | undefined };
 }
 
-async function statisticsOf({ env, scope }: ServiceContext, shards: number): Promise<OutboxStatistics> {
+/** Each further one means that another change got in between. */
+const MAX_ATTEMPTS = 5;
+
+export async function getOwnAccount(context: ServiceContext): Promise<OwnAccount> {
+  return withState(context, await getAccount(context));
+}
+
+export async function changeOwnAccount(context: ServiceContext, change: OwnChange): Promise<OwnAccount> {
+  const fields = Object.fromEntries(
+    Object.entries(change.profile).filter(([, value]) => value !== undefined),
+  ) as Partial<Profile>;
+  if (Object.keys(fields).length === 0 && change.inDoubtPolicy === undefined) return getOwnAccount(context);
+  for (let attempt = 0; attempt < MAX_ATTEMPTS; attempt++) {
+    const account = await tryChange(context, change.inDoubtPolicy, fields);
+    if (!account) continue;
+    await refreshOutboxes(context, account.shards);
+    return withState(context, account);
+  }
+  throw new AppError('conflict', { reason: 'The account is being changed by other requests. Try again.' });
+}
+
+/** undefined where another change got in between. */
+async function tryChange(
+  context: ServiceContext,
+  inDoubtPolicy: InDoubtPolicy | undefined,
+  fields: Partial<Profile>,
+): Promise<AccountRecord | undefined> {
+  const { env, scope, actor } = context;
+  const row = await getAccountRow(context);
+  const before = openProfile(env, row);
+  if (fields.email !== undefined && fields.email !== before.email && row.unconfirmed === 0) {
+    throw new AppError('field_refused', {
+      field: 'email',
+      reason: 'the address of this account is confirmed',
+    });
+  }
+  const profile = { ...before, ...fields };
+  const changed = await updateAccount(
+    scope,
+    {
+      ...(inDoubtPolicy !== undefined && { inDoubtPolicy }),
+      ...(Object.keys(fields).length > 0 && {
+        profile: {
+          before: row.sealedProfile,
+          sealed: resealProfile(env, row, profile),
+          emailHash: profile.email === null ? null : emailHashOf(env, profile.email),
+        },
+      }),
+    },
+    {
+      actor: actorName(actor),
+      action: 'account.updated',
+      target: scope.accountId,
+      details: detailsOf(inDoubtPolicy, fields),
+    },
+  );
+  if (!changed) throw new AppError('not_found', { what: 'Account' });
+  // The key was checked before; the account was closed between.
+  if (changed.account.status === 'closed') throw new AppError('account_closed');
+  return changed.isChanged ? openAccount(env, changed.account) : undefined;
+}
+
+/** Which fields, never what was in them. */
+function detailsOf(inDoubtPolicy: InDoubtPolicy | undefined, fields: Partial<Profile>) {
+  const others = Object.keys(fields).filter((field) => field !== 'name');
+  return {
+    renamed: fields.name !== undefined,
+    ...(others.length > 0 && { fields: others.join(' ') }),
+    ...(inDoubtPolicy !== undefined && { in_doubt_policy: inDoubtPolicy }),
+  };
+}
+
+async function withState(context: ServiceContext, account: AccountRecord): Promise<OwnAccount> {
+  const { env, scope } = context;
   const all = await Promise.all(
-    Array.from({ length: shards }, (_, shard) => outboxOf(env, scope.accountId, shard).readStatistics()),
+    Array.from({ length: account.shards }, (_, shard) =>
+      outboxOf(env, scope.accountId, shard).readStatistics(),
+    ),
   );
   return {
-    backlog: all.reduce((sum, { backlog }) => sum + backlog, 0),
-    possibleDuplicates: all.reduce((sum, { possibleDuplicates }) => sum + possibleDuplicates, 0),
+    account,
+    statistics: {
+      backlog: all.reduce((sum, { backlog }) => sum + backlog, 0),
+      possibleDuplicates: all.reduce((sum, { possibleDuplicates }) => sum + possibleDuplicates, 0),
+    },
+    quotas: quotaStates(env, account, all),
   };
 }

@@ -1,8 +1,17 @@
 /** Accepting mail: checked, sealed, and on the ledger before it is answered. */
 import { keyedHash } from '../crypto/seal.ts';
+import type { Env } from '../env.ts';
 import { AppError } from '../errors.ts';
-import { type AcceptResult, type RateState, recipientsOf, sealMessage } from '../outbox/client.ts';
-import { type AccountState, findAccountState, findSendingDomain } from './account-state.ts';
+import {
+  type AcceptResult,
+  type Period,
+  periodEnd,
+  type RateState,
+  recipientsOf,
+  sealMessage,
+} from '../outbox/client.ts';
+import type { AccountScope } from '../store/db.ts';
+import { type AccountState, findAccountState, findSendingDomain, forgetAccount } from './account-state.ts';
 import type { EmailDraft } from './email-input.ts';
 import type { ServiceContext } from './service-context.ts';
 import { submitMessages } from './submit-messages.ts';
@@ -35,8 +44,8 @@ export async function sendEmails(
   options: SendOptions,
 ): Promise<Sent> {
   const { env, scope, actor } = context;
-  if (actor.kind !== 'api_key') throw new AppError('restricted_api_key');
-  const account = await findAccountState(env, scope);
+  if (actor.kind !== 'api_key' && actor.kind !== 'system') throw new AppError('restricted_api_key');
+  const account = await findSendingAccount(env, scope);
   const key = account?.dataKeys.at(-1);
   if (!account || !key) throw new AppError('unavailable');
   refuseInactive(account);
@@ -50,8 +59,9 @@ export async function sendEmails(
   const isRepeatable = options.idempotencyKey !== undefined;
   const result = await submitMessages(env, {
     accountId,
-    keyId: actor.keyId,
+    keyId: actor.kind === 'api_key' ? actor.keyId : actor.kind,
     shards: account.shards,
+    quota: account.quota,
     count: drafts.length,
     ...(options.idempotencyKey !== undefined && { keyHash: hash('idempotency', options.idempotencyKey) }),
     seal: (ids) => {
@@ -82,6 +92,10 @@ function sentOf(result: AcceptResult): Sent {
       return { ids: result.ids, rate: result.rate };
     case 'rate_limited':
       throw new RefusedByLedger('rate_limited', result.rate, result.retryAfterSeconds);
+    case 'quota_exceeded': {
+      const { code, endsInSeconds } = quotaRefusal(result.period);
+      throw new RefusedByLedger(code, result.rate, endsInSeconds);
+    }
     case 'idempotency_mismatch':
     case 'backlog_full':
       throw new RefusedByLedger(result.outcome, result.rate);
@@ -93,9 +107,24 @@ function sentOf(result: AcceptResult): Sent {
   }
 }
 
+function quotaRefusal(period: Period) {
+  const nowMs = Date.now();
+  const code = period === 'day' ? ('daily_quota_exceeded' as const) : ('monthly_quota_exceeded' as const);
+  return { code, endsInSeconds: Math.ceil((periodEnd(period, nowMs) - nowMs) / 1000) };
+}
+
+/** Somebody who has just confirmed the address is not told for seconds that it is not. */
+async function findSendingAccount(env: Env, scope: AccountScope): Promise<AccountState | undefined> {
+  const account = await findAccountState(env, scope);
+  if (!account?.isUnconfirmed) return account;
+  forgetAccount(scope.accountId);
+  return findAccountState(env, scope);
+}
+
 function refuseInactive(account: AccountState): void {
   if (account.status === 'suspended') throw new AppError('account_suspended');
   if (account.status === 'closed') throw new AppError('account_closed');
+  if (account.isUnconfirmed) throw new AppError('account_unconfirmed');
   if (!account.hasRelay) throw new AppError('no_relay');
 }
 

@@ -16,6 +16,7 @@ import {
   chooseShard,
   type MessageToAccept,
   outboxOf,
+  type Quota,
   shardOf,
 } from '../outbox/client.ts';
 
@@ -27,6 +28,7 @@ export interface Submission {
   readonly accountId: string;
   readonly keyId: string;
   readonly shards: number;
+  readonly quota?: Quota | undefined;
   /** How many messages the request makes. */
   readonly count: number;
   readonly keyHash?: string;
@@ -123,6 +125,6 @@ function acceptIn(env: Env, shard: number, request: AcceptRequest): Promise<Acce
   return accepting;
 }
 
-function partOf({ accountId, keyId, shards }: Submission) {
-  return { accountId, keyId, shards };
+function partOf({ accountId, keyId, shards, quota }: Submission) {
+  return { accountId, keyId, shards, ...(quota && { quota }) };
 }

@@ -6,6 +6,7 @@
 import type { Env } from '../env.ts';
 import { logError, logEvent } from '../log.ts';
 import { outboxOf } from '../outbox/client.ts';
+import { dropEventCounts } from '../store/system/count-events.ts';
 import {
   listOutboxesToSweep,
   markOutboxesSwept,
@@ -15,9 +16,12 @@ import {
 /** Far below what one invocation may call. */
 const PER_RUN = 2000;
 const AT_ONCE = 20;
+const DAY_MS = 24 * 60 * 60 * 1000;
 
 export async function sweepOutboxes(env: Env, options: { readonly perRun?: number } = {}): Promise<void> {
   const startedAtMs = Date.now();
+  // Limits count over a day at most.
+  await dropEventCounts(env.DB, startedAtMs - 2 * DAY_MS).catch((error) => logError('sweep_failed', error));
   let failed = 0;
   try {
     const outboxes = await listOutboxesToSweep(env.DB, options.perRun ?? PER_RUN);

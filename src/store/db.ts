@@ -44,6 +44,21 @@ export function scopeOfOperator(d1: D1Database, accountId: string): AccountScope
   return new Scope(databaseOf(d1), accountId);
 }
 
+/** Somebody who registers, for the account id that was made for him right then. */
+export function scopeOfNewAccount(d1: D1Database, accountId: string): AccountScope {
+  return new Scope(databaseOf(d1), accountId);
+}
+
+/** The deployment, for the account from which it sends mail of its own. */
+export function scopeOfDeployment(d1: D1Database, accountId: string): AccountScope {
+  return new Scope(databaseOf(d1), accountId);
+}
+
+/** After a MACed token told whose request this is. */
+export function scopeOfVerifiedToken(d1: D1Database, token: { readonly accountId: string }): AccountScope {
+  return new Scope(databaseOf(d1), token.accountId);
+}
+
 /** All or nothing, in one round trip. */
 export function atomically<S extends BatchItem<'sqlite'>, T extends Readonly<[S, ...S[]]>>(
   scope: AccountScope,

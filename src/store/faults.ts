@@ -17,6 +17,11 @@ export function isForeignKeyFault(error: unknown): boolean {
   return storeFaultOf(error).includes('FOREIGN KEY constraint failed');
 }
 
+/** A row that another one does not leave room for. */
+export function isUniqueFault(error: unknown): boolean {
+  return storeFaultOf(error).includes('UNIQUE constraint failed');
+}
+
 /** D1 itself failed, as against a statement that is wrong or a constraint that held. */
 export function isStoreUnavailable(error: unknown): boolean {
   const text = storeFaultOf(error);

@@ -57,6 +57,9 @@ export interface SendingState {
   readonly accountStatus: AccountStatus;
   readonly shards: number;
   readonly inDoubtPolicy: InDoubtPolicy;
+  readonly isUnconfirmed: boolean;
+  readonly dailyQuota: number | null;
+  readonly monthlyQuota: number | null;
   /** Lowest number first; the last one seals. */
   readonly dataKeys: readonly WrappedDataKey[];
   /** Oldest first. */
@@ -71,7 +74,14 @@ export async function findSendingState(scope: AccountScope): Promise<SendingStat
   const { db, accountId } = scope;
   const [[account], keys, relayRows, anySuppression, webhooks] = await atomically(scope, [
     db
-      .select({ status: accounts.status, shards: accounts.shards, inDoubtPolicy: accounts.inDoubtPolicy })
+      .select({
+        status: accounts.status,
+        shards: accounts.shards,
+        inDoubtPolicy: accounts.inDoubtPolicy,
+        unconfirmed: accounts.unconfirmed,
+        dailyQuota: accounts.dailyQuota,
+        monthlyQuota: accounts.monthlyQuota,
+      })
       .from(accounts)
       .where(eq(accounts.accountId, accountId)),
     db
@@ -110,6 +120,9 @@ export async function findSendingState(scope: AccountScope): Promise<SendingStat
     accountStatus: account.status,
     shards: account.shards,
     inDoubtPolicy: account.inDoubtPolicy,
+    isUnconfirmed: account.unconfirmed === 1,
+    dailyQuota: account.dailyQuota,
+    monthlyQuota: account.monthlyQuota,
     dataKeys: keys,
     hasSuppressions: anySuppression.length > 0,
     webhooks,

@@ -21,8 +21,17 @@ describe('the account of a key', () => {
       object: 'account',
       id: account.id,
       name: 'Acme',
+      email: null,
+      confirmed: true,
+      company: null,
+      company_size: null,
+      postal_address: null,
       status: 'active',
       in_doubt_policy: 'retry',
+      quotas: {
+        daily: { limit: null, used: 0, resets_at: expect.stringMatching(/T00:00:00\.000Z$/) },
+        monthly: { limit: null, used: 0, resets_at: expect.stringMatching(/-01T00:00:00\.000Z$/) },
+      },
       created_at: expect.stringMatching(/^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$/),
       statistics: { backlog: 0, possible_duplicates: 0 },
     });

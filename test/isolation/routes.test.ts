@@ -33,6 +33,13 @@ type Case =
 
 const CASES: Record<string, Case> = {
   'GET /health': { kind: 'public' },
+  'GET /confirm': { kind: 'public' },
+  'POST /confirm': { kind: 'public' },
+  'POST /v1/accounts': { kind: 'public' },
+  'POST /v1/account/resend-confirmation': { kind: 'body' },
+  'POST /v1/admin/invites': { kind: 'operator' },
+  'GET /v1/admin/invites': { kind: 'operator' },
+  'DELETE /v1/admin/invites/:id': { kind: 'operator' },
   'GET /v1/account': { kind: 'self' },
   'PATCH /v1/account': { kind: 'self', body: { name: 'Taken over', in_doubt_policy: 'hold' } },
   'POST /v1/admin/accounts': { kind: 'operator' },
@@ -46,6 +53,8 @@ const CASES: Record<string, Case> = {
   'POST /v1/admin/accounts/:id/api-keys': { kind: 'operator' },
   'POST /v1/api-keys': { kind: 'body' },
   'GET /v1/api-keys': { kind: 'list', of: 'apiKey' },
+  'GET /v1/api-keys/:id': { kind: 'object', id: 'apiKey' },
+  'POST /v1/api-keys/:id/rotate': { kind: 'object', id: 'apiKey', body: { overlap_hours: 0 } },
   'PATCH /v1/api-keys/:id': { kind: 'object', id: 'apiKey', body: { name: 'Taken over' } },
   'DELETE /v1/api-keys/:id': { kind: 'object', id: 'apiKey' },
   'POST /v1/domains': { kind: 'body' },

@@ -1,5 +1,6 @@
 import { env } from 'cloudflare:workers';
 import { beforeAll, describe, expect, it } from 'vitest';
+import { newApiKey } from '../../src/crypto/api-key.ts';
 import { unwrapDataKey } from '../../src/crypto/data-key.ts';
 import type { Env } from '../../src/env.ts';
 import { settingsOf } from '../../src/env.ts';
@@ -8,7 +9,7 @@ import { findAccountState, findSendingDomain, forgetAccount } from '../../src/se
 import { createAccount } from '../../src/services/accounts.ts';
 import { operatorContext } from '../../src/services/service-context.ts';
 import { findAccount, setAccountStatus, updateAccount } from '../../src/store/accounts.ts';
-import { deleteApiKey, renameApiKey } from '../../src/store/api-keys.ts';
+import { deleteApiKey, findApiKey, rotateApiKey, updateApiKey } from '../../src/store/api-keys.ts';
 import { insertAudit } from '../../src/store/audit-log.ts';
 import { type AccountScope, scopeOfOutbox } from '../../src/store/db.ts';
 import {
@@ -157,7 +158,11 @@ describe('store functions', () => {
     expect(await deleteDomain(mine, domain.id, audit(domain.id))).toBe(false);
     expect(await findDomainsByNames(mine, ['theirs.example'])).toEqual([]);
     expect(await findSendingDomain(mine, 'theirs.example')).toBeUndefined();
-    expect(await renameApiKey(mine, theirKeyId, { name: 'x', audit: audit(theirKeyId) })).toBe(false);
+    expect(await updateApiKey(mine, theirKeyId, { name: 'x', audit: audit(theirKeyId) })).toBe(false);
+    const rotation = { secret: newApiKey(), nowMs: 1, validUntil: 2, audit: audit(theirKeyId) };
+    expect(await rotateApiKey(mine, theirKeyId, rotation)).toBe(false);
+    expect(await findApiKey(mine, theirKeyId, 0)).toBeUndefined();
+    expect((await findApiKey(theirs, theirKeyId, 0))?.previousValidUntil).toBeNull();
     expect(await deleteApiKey(mine, theirKeyId, audit(theirKeyId))).toBe(false);
     expect(await findRelay(theirs, row.id)).toEqual(row);
     for (const target of [row.id, domain.id, theirKeyId]) expect(await auditCount(mine, target)).toBe(0);
@@ -180,14 +185,17 @@ describe('store functions', () => {
 
   it('change an account and no other, and not once it is closed', async () => {
     const { scope } = await newScope('Before');
-    const change = { name: 'After', inDoubtPolicy: 'hold' } as const;
-    expect(await updateAccount(scope, change, audit('account'))).toMatchObject(change);
+    const change = { dailyQuota: 7, inDoubtPolicy: 'hold' } as const;
+    expect(await updateAccount(scope, change, audit('account'))).toMatchObject({
+      isChanged: true,
+      account: change,
+    });
     expect((await findSendingState(scope))?.inDoubtPolicy).toBe('hold');
-    expect(await findAccount(theirs)).toMatchObject({ name: 'Theirs', inDoubtPolicy: 'retry' });
+    expect(await findAccount(theirs)).toMatchObject({ dailyQuota: null, inDoubtPolicy: 'retry' });
     expect(await auditCount(scope, 'account')).toBe(1);
     await setAccountStatus(scope, 'closed', audit('status'));
-    const closed = await updateAccount(scope, { name: 'Too late' }, audit('account'));
-    expect(closed).toMatchObject({ name: 'After', status: 'closed' });
+    const closed = await updateAccount(scope, { dailyQuota: 8 }, audit('account'));
+    expect(closed).toMatchObject({ isChanged: false, account: { dailyQuota: 7, status: 'closed' } });
     expect(await auditCount(scope, 'account')).toBe(1);
   });
 

@@ -27,6 +27,8 @@ export interface RelayOptions {
   /** Another entry, for benchmarks that need to look inside. */
   readonly entry?: string;
   readonly inspectorPort?: number;
+  /** Registrations and failed keys by address and minute; as many as one likes where absent. */
+  readonly limits?: { readonly registrations?: number; readonly failedKeys?: number };
   /** Swallows what the Worker logs. */
   readonly quiet?: boolean;
   /** A socket straight to the Worker: without it every request first goes through a Worker of Miniflare's own. */
@@ -78,6 +80,16 @@ export async function startRelay(options: RelayOptions = {}): Promise<RelayUnder
       durableObjects: {
         OUTBOX: { className: 'Outbox', useSQLite: true },
         RELAY_GATE: { className: 'RelayGate', useSQLite: true },
+      },
+      ratelimits: {
+        REGISTRATION_LIMIT: {
+          namespace_id: '1',
+          simple: { limit: options.limits?.registrations ?? 1_000_000, period: 60 },
+        },
+        FAILED_KEY_LIMIT: {
+          namespace_id: '2',
+          simple: { limit: options.limits?.failedKeys ?? 1_000_000, period: 60 },
+        },
       },
       resourcePersistencePath: stateFolder,
       bindings: { ...TEST_SETTINGS, ...options.settings },

@@ -3,13 +3,27 @@
  * exactly one account id: that is the scope it was made for. The exceptions are the statements of
  * `src/store/system/`, each named here by what it looks like.
  */
-const TABLES = /\b(?:accounts|data_keys|api_keys|domains|relays|audit_log|outboxes|suppressions)\b/;
+const TABLES =
+  /\b(?:accounts|data_keys|api_keys|domains|relays|audit_log|outboxes|suppressions|api_key_secrets)\b/;
 const ACCOUNT_ID = /^acc_/;
 
 const SYSTEM_STATEMENTS: readonly { readonly file: string; readonly looksLike: RegExp }[] = [
   {
     file: 'find-api-key.ts',
     looksLike: /^select .* from "api_keys" inner join "accounts" on .* where "api_keys"."hash" = \?$/,
+  },
+  {
+    file: 'find-api-key.ts',
+    looksLike:
+      /^select .* from "api_key_secrets" inner join "api_keys" on .* where "api_key_secrets"."hash" = \?$/,
+  },
+  {
+    file: 'find-confirmed-address.ts',
+    looksLike: /^select 1 from "accounts" where "accounts"."email_hash" IN .* limit \?$/,
+  },
+  {
+    file: 'invites.ts',
+    looksLike: /^select .* from "invites" (?:where "invites"."id" [<>] \? )?order by .* limit \?$/,
   },
   {
     file: 'list-outboxes.ts',

@@ -14,10 +14,12 @@ import * as z from 'zod';
 import { createDocument, type ZodOpenApiOperationObject, type ZodOpenApiPathsObject } from 'zod-openapi';
 import { accountDocs } from '../routes/account.docs.ts';
 import { adminAccountDocs } from '../routes/admin-accounts.docs.ts';
+import { adminInviteDocs } from '../routes/admin-invites.docs.ts';
 import { apiKeyDocs } from '../routes/api-keys.docs.ts';
 import { domainDocs } from '../routes/domains.docs.ts';
 import { emailDocs } from '../routes/emails.docs.ts';
 import { eventDocs } from '../routes/events.docs.ts';
+import { confirmDocs } from '../routes/public/confirm.docs.ts';
 import { healthDocs } from '../routes/public/health.docs.ts';
 import { relayDocs } from '../routes/relays.docs.ts';
 import { suppressionDocs } from '../routes/suppressions.docs.ts';
@@ -36,6 +38,8 @@ export const RESOURCES: readonly ResourceDocs[] = [
   eventDocs,
   accountDocs,
   adminAccountDocs,
+  adminInviteDocs,
+  confirmDocs,
   healthDocs,
 ];
 

@@ -19,11 +19,19 @@ export const errorSchema = z
   .meta({ id: 'Error', description: 'Every refusal and every failure has this body.' });
 
 const ALWAYS: readonly ErrorCode[] = ['internal_error', 'unavailable'];
+const OF_KEY: readonly ErrorCode[] = [
+  'missing_api_key',
+  'invalid_api_key',
+  'expired_api_key',
+  'address_not_allowed',
+  'too_many_failures',
+  'account_closed',
+];
 const OF_ACCESS: Readonly<Record<NonNullable<OperationDocs['access']>, readonly ErrorCode[]>> = {
   public: [],
   operator: ['missing_api_key', 'invalid_api_key', 'invalid_admin_token'],
-  key: ['missing_api_key', 'invalid_api_key', 'restricted_api_key', 'account_closed'],
-  sending_key: ['missing_api_key', 'invalid_api_key', 'account_suspended', 'account_closed'],
+  key: [...OF_KEY, 'restricted_api_key'],
+  sending_key: [...OF_KEY, 'account_suspended'],
 };
 const OF_BODY: readonly ErrorCode[] = [
   'unsupported_content_encoding',

@@ -5,19 +5,33 @@ import * as service from '../../services/account.ts';
 import { type AppTypes, serviceContextOf } from '../app-types.ts';
 import { jsonBody } from '../json-body.ts';
 import { isoTime } from '../pagination.ts';
+import { accountFields } from './account-fields.ts';
 
 export const updateAccountBody = z
   .strictObject({
-    name: z.string().min(1).max(200),
+    name: accountFields.name,
+    email: accountFields.email,
+    company: accountFields.company.nullable(),
+    company_size: accountFields.companySize.nullable(),
+    postal_address: accountFields.postalAddress.nullable(),
     in_doubt_policy: z.enum(['retry', 'hold']),
   })
   .partial();
 
-function ownAccountBody({ account, statistics }: service.OwnAccount) {
+function quotaBody({ limit, used, resetsAt }: service.OwnAccount['quotas']['day']) {
+  return { limit, used, resets_at: isoTime(resetsAt) };
+}
+
+function ownAccountBody({ account, statistics, quotas }: service.OwnAccount) {
   return {
     object: 'account',
     id: account.id,
     name: account.name,
+    email: account.email,
+    confirmed: account.isConfirmed,
+    company: account.company,
+    company_size: account.companySize,
+    postal_address: account.postalAddress,
     status: account.status,
     in_doubt_policy: account.inDoubtPolicy,
     created_at: isoTime(account.createdAt),
@@ -25,13 +39,18 @@ function ownAccountBody({ account, statistics }: service.OwnAccount) {
       backlog: statistics.backlog,
       possible_duplicates: statistics.possibleDuplicates,
     },
+    quotas: { daily: quotaBody(quotas.day), monthly: quotaBody(quotas.month) },
   };
 }
 
 export const accountRoutes = new Hono<AppTypes>()
   .get('/', async (c) => c.json(ownAccountBody(await service.getOwnAccount(serviceContextOf(c)))))
   .patch('/', jsonBody(updateAccountBody), async (c) => {
-    const { name, in_doubt_policy: inDoubtPolicy } = c.req.valid('json');
-    const changed = await service.changeOwnAccount(serviceContextOf(c), { name, inDoubtPolicy });
+    const body = c.req.valid('json');
+    const { name, email, company, company_size: companySize, postal_address: postalAddress } = body;
+    const changed = await service.changeOwnAccount(serviceContextOf(c), {
+      profile: { name, email, company, companySize, postalAddress },
+      inDoubtPolicy: body.in_doubt_policy,
+    });
     return c.json(ownAccountBody(changed));
   });

@@ -12,8 +12,9 @@ import {
   type ResourceDocs,
 } from '../docs/resource-docs.ts';
 import { pageQuery } from '../pagination.ts';
+import { OWNER_EXAMPLE, ownerFields } from './account.docs.ts';
 import {
-  changeShardsBody,
+  changeAccountBody,
   createAccountBody,
   createAccountKeyBody,
   putDomainBody,
@@ -21,13 +22,19 @@ import {
 import { createdApiKey, createdApiKeyExample } from './api-keys.docs.ts';
 import { domain, domainExample } from './domains.docs.ts';
 
+const storedQuota = z
+  .union([z.int().min(0), z.literal('unlimited'), z.null()])
+  .meta({ description: 'Recipients; null: as the settings say.' });
+
 const accountFields = {
   object: z.literal('account'),
   id: idOf('account'),
   name: z.string(),
-  email: z.string().nullable(),
+  ...ownerFields,
   status: z.enum(['active', 'suspended', 'closed']),
   shards: z.int().min(1).max(64).meta({ description: 'So many objects keep its mail.' }),
+  daily_quota: storedQuota,
+  monthly_quota: storedQuota,
   created_at: isoTime,
 };
 const account = z.object(accountFields).meta({ id: 'Account' });
@@ -36,9 +43,11 @@ const example = {
   object: 'account',
   id: exampleId('account'),
   name: 'Example Ltd',
-  email: 'ops@example.com',
+  ...OWNER_EXAMPLE,
   status: 'active',
   shards: 1,
+  daily_quota: null,
+  monthly_quota: 'unlimited',
   created_at: EXAMPLE_TIME,
 };
 
@@ -95,11 +104,14 @@ export const adminAccountDocs: ResourceDocs = {
       responses: { 200: { description: 'The account.', schema: account, example } },
     },
     'PATCH /v1/admin/accounts/:id': {
-      operationId: 'changeShards',
-      summary: 'Raise the number of shards of an account',
+      operationId: 'changeAccount',
+      summary: 'Set quotas, confirm, or raise the number of shards',
       body: {
-        schema: describeFields(changeShardsBody, {
+        schema: describeFields(changeAccountBody, {
           shards: 'The new number, which is never below the old one.',
+          daily_quota: 'Recipients in a UTC day; null: as the settings say.',
+          monthly_quota: 'Recipients in a UTC month; null: as the settings say.',
+          confirmed: 'Your word for the address, where the mail does not arrive.',
         }),
         example: { shards: 4 },
       },

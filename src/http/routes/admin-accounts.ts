@@ -5,6 +5,7 @@ import { MAX_SHARDS, newId } from '../../ids.ts';
 import * as service from '../../services/accounts.ts';
 import { createApiKey } from '../../services/api-keys.ts';
 import { putVerifiedDomain } from '../../services/domains.ts';
+import { UNLIMITED } from '../../services/quota.ts';
 import { operatorContext, type ServiceContext } from '../../services/service-context.ts';
 import type { AppTypes } from '../app-types.ts';
 import { jsonBody } from '../json-body.ts';
@@ -16,7 +17,17 @@ export const createAccountBody = z.strictObject({
   name: z.string().min(1).max(200),
   email: z.email().max(254).optional(),
 });
-export const changeShardsBody = z.strictObject({ shards: z.int().min(1).max(MAX_SHARDS) });
+/** Recipients in a UTC day or month; null: as the settings of the deployment say. */
+export const quota = z.union([z.int().min(0).max(1_000_000_000_000), z.literal('unlimited'), z.null()]);
+export const changeAccountBody = z
+  .strictObject({
+    shards: z.int().min(1).max(MAX_SHARDS),
+    daily_quota: quota,
+    monthly_quota: quota,
+    /** The operator's word for the address, where the mail does not arrive. */
+    confirmed: z.literal(true),
+  })
+  .partial();
 export const putDomainBody = z.strictObject({
   return_path: z.email().max(254).optional(),
 });
@@ -33,18 +44,31 @@ function accountBody(account: Account) {
     id: account.id,
     name: account.name,
     email: account.email,
+    confirmed: account.isConfirmed,
+    company: account.company,
+    company_size: account.companySize,
+    postal_address: account.postalAddress,
     status: account.status,
     shards: account.shards,
+    daily_quota: quotaBody(account.dailyQuota),
+    monthly_quota: quotaBody(account.monthlyQuota),
     created_at: isoTime(account.createdAt),
   };
 }
 
+function quotaBody(stored: number | null) {
+  return stored === UNLIMITED ? 'unlimited' : stored;
+}
+
+function quotaOf(wanted: number | 'unlimited' | null | undefined): number | null | undefined {
+  return wanted === 'unlimited' ? UNLIMITED : wanted;
+}
+
 export const adminAccountRoutes = new Hono<AppTypes>()
   .post('/', jsonBody(createAccountBody), async (c) => {
-    const { account, apiKey } = await service.createAccount(
-      onAccount(c, newId('account')),
-      c.req.valid('json'),
-    );
+    const { name, email = null } = c.req.valid('json');
+    const context = onAccount(c, newId('account'));
+    const { account, apiKey } = await service.createAccount(context, { name, email });
     return c.json({ ...accountBody(account), api_key: apiKey }, 201);
   })
   .get('/', queryOf(pageQuery), async (c) => {
@@ -52,9 +76,16 @@ export const adminAccountRoutes = new Hono<AppTypes>()
     return c.json(listBody(page, accountBody));
   })
   .get('/:id', async (c) => c.json(accountBody(await service.getAccount(onAccount(c, c.req.param('id'))))))
-  .patch('/:id', jsonBody(changeShardsBody), async (c) => {
+  .patch('/:id', jsonBody(changeAccountBody), async (c) => {
     const context = onAccount(c, c.req.param('id'));
-    return c.json(accountBody(await service.changeShards(context, c.req.valid('json').shards)));
+    const { shards, daily_quota, monthly_quota, confirmed } = c.req.valid('json');
+    const changed = await service.changeAccount(context, {
+      shards,
+      dailyQuota: quotaOf(daily_quota),
+      monthlyQuota: quotaOf(monthly_quota),
+      isConfirmed: confirmed,
+    });
+    return c.json(accountBody(changed));
   })
   .post('/:id/suspend', async (c) => changeStatus(c, c.req.param('id'), 'suspended'))
   .post('/:id/resume', async (c) => changeStatus(c, c.req.param('id'), 'active'))

@@ -12,7 +12,7 @@ import {
   type ResourceDocs,
 } from '../docs/resource-docs.ts';
 import { pageQuery } from '../pagination.ts';
-import { createApiKeyBody, renameApiKeyBody } from './api-keys.ts';
+import { changeApiKeyBody, createApiKeyBody, rotateApiKeyBody } from './api-keys.ts';
 
 const id = exampleId('apiKey');
 
@@ -35,6 +35,27 @@ const apiKey = z
   })
   .meta({ id: 'ApiKey' });
 
+const keyDetail = z
+  .object({
+    object: z.literal('api_key'),
+    id: idOf('apiKey'),
+    name: z.string(),
+    token_hint: z.string().meta({ description: 'How the key begins and ends.' }),
+    permission: z.enum(['full_access', 'sending_access']),
+    domain_id: z.string().nullable(),
+    allowed_ips: z.array(z.string()),
+    expires_at: isoTime.nullable(),
+    previous_valid_until: isoTime.nullable().meta({ description: 'When the last earlier secret ends.' }),
+    created_at: isoTime,
+    last_used_at: isoTime.nullable().meta({ description: 'Exact to the day.' }),
+  })
+  .meta({ id: 'ApiKeyDetail' });
+
+const LIMIT_TEXTS = {
+  allowed_ips: 'Addresses and ranges (CIDR) it may be used from; empty: from anywhere.',
+  expires_at: 'When it ends; null: never.',
+} as const;
+
 const NAME_TEXT = 'What the key is called; need not be unique.';
 
 export const apiKeyDocs: ResourceDocs = {
@@ -49,6 +70,7 @@ export const apiKeyDocs: ResourceDocs = {
           name: NAME_TEXT,
           permission: '`full_access`, or `sending_access`: may send and nothing else.',
           domain_id: 'The key may send from this domain only.',
+          ...LIMIT_TEXTS,
         }),
         example: { name: 'Billing', permission: 'sending_access' },
       },
@@ -69,13 +91,62 @@ export const apiKeyDocs: ResourceDocs = {
         },
       },
     },
-    'PATCH /v1/api-keys/:id': {
-      operationId: 'renameApiKey',
-      summary: 'Rename an API key',
-      body: { schema: describeFields(renameApiKeyBody, { name: NAME_TEXT }), example: { name: 'Shop' } },
+    'GET /v1/api-keys/:id': {
+      operationId: 'getApiKey',
+      summary: 'Read an API key',
       responses: {
         200: {
-          description: 'It has the new name.',
+          description: 'The key, without what is secret.',
+          schema: keyDetail,
+          example: {
+            object: 'api_key',
+            id,
+            name: 'Billing',
+            token_hint: 'er_live_…x7Qz',
+            permission: 'sending_access',
+            domain_id: null,
+            allowed_ips: ['192.0.2.0/24'],
+            expires_at: null,
+            previous_valid_until: null,
+            created_at: EXAMPLE_TIME,
+            last_used_at: null,
+          },
+        },
+      },
+    },
+    'POST /v1/api-keys/:id/rotate': {
+      operationId: 'rotateApiKey',
+      summary: 'Give an API key another secret',
+      description:
+        'Id, name and limits stay. The secrets from before are good until the time given, 30 days at most.',
+      body: {
+        schema: describeFields(rotateApiKeyBody, {
+          overlap_hours:
+            'For how long the secret so far stays good; 24 where nothing is said, 0 ends it at once.',
+          until: 'The same as a time. Not together with `overlap_hours`.',
+        }),
+        example: { overlap_hours: 48 },
+      },
+      responses: {
+        200: {
+          description: 'The key with its new secret.',
+          schema: createdApiKey
+            .extend({ previous_valid_until: isoTime.nullable() })
+            .meta({ id: 'RotatedApiKey' }),
+          example: { ...createdApiKeyExample, previous_valid_until: EXAMPLE_TIME },
+        },
+      },
+    },
+    'PATCH /v1/api-keys/:id': {
+      operationId: 'updateApiKey',
+      summary: 'Rename an API key, or change its limits',
+      body: {
+        schema: describeFields(changeApiKeyBody, { name: NAME_TEXT, ...LIMIT_TEXTS }),
+        example: { name: 'Shop' },
+      },
+      responses: {
+        200: {
+          description: 'It is as asked for.',
           schema: z.object({ object: z.literal('api_key'), id: idOf('apiKey') }),
           example: { object: 'api_key', id },
         },

@@ -213,7 +213,10 @@ const SEND_ERRORS = [
   'invalid_idempotency_key',
   'idempotency_mismatch',
   'idempotency_in_progress',
+  'account_unconfirmed',
   'rate_limited',
+  'daily_quota_exceeded',
+  'monthly_quota_exceeded',
   'backlog_full',
 ] as const;
 

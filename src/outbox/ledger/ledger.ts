@@ -4,7 +4,7 @@
  */
 import { nextDueAt, type Progress } from '../../delivery/progress.ts';
 import { firstMessageIdAt } from '../../ids.ts';
-import type { AcceptRequest } from '../client.ts';
+import type { AcceptRequest, MessageToAccept } from '../client.ts';
 import { entriesOfChange } from '../webhooks/event-entry.ts';
 import { type Claimed, findClaim, insertClaim } from './claims.ts';
 import type { LedgerDatabase } from './database.ts';
@@ -56,8 +56,8 @@ export class Ledger {
     return findClaim(this.db, claim, times);
   }
 
-  /** Writes messages and claim. Repeating it with the same ids changes nothing. */
-  accept(request: AcceptRequest, nowMs: number): void {
+  /** Writes messages and claim, and returns those that are new: repeating it with the same ids changes nothing. */
+  accept(request: AcceptRequest, nowMs: number): readonly MessageToAccept[] {
     const { queue, messages, db } = this;
     const admitted = db.transaction(() => {
       insertClaim(db, request, nowMs);
@@ -73,6 +73,7 @@ export class Ledger {
       messages.keepFresh(message, nowMs);
     }
     this.openCount += admitted.length;
+    return admitted;
   }
 
   /**

@@ -12,9 +12,17 @@ export const accounts = sqliteTable('accounts', {
   accountId: text('account_id').primaryKey(),
   name: text('name').notNull(),
   email: text('email'),
+  sealedProfile: bytes('sealed_profile'),
+  emailHash: text('email_hash'),
   status: text('status', { enum: ACCOUNT_STATUSES }).notNull(),
   shards: integer('shards').notNull(),
   inDoubtPolicy: text('in_doubt_policy', { enum: IN_DOUBT_POLICIES }).notNull().default('retry'),
+  /** 1 until the address of an account that registered itself is confirmed. */
+  unconfirmed: integer('unconfirmed').notNull().default(0),
+  /** Null: as the settings say; -1: no limit. */
+  dailyQuota: integer('daily_quota'),
+  monthlyQuota: integer('monthly_quota'),
+  inviteId: text('invite_id'),
   createdAt: integer('created_at').notNull(),
   updatedAt: integer('updated_at').notNull(),
 });

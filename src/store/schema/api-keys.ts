@@ -16,6 +16,9 @@ export const apiKeys = sqliteTable(
     lastFour: text('last_four').notNull(),
     permission: text('permission', { enum: PERMISSIONS }).notNull(),
     domainId: text('domain_id'),
+    /** In CIDR notation; empty: from anywhere. */
+    allowedIps: text('allowed_ips', { mode: 'json' }).$type<readonly string[]>().notNull().default([]),
+    expiresAt: integer('expires_at'),
     createdAt: integer('created_at').notNull(),
     /** A day, `2026-11-24`: finer would cost a write per request. */
     lastUsedOn: text('last_used_on'),
@@ -26,5 +29,23 @@ export const apiKeys = sqliteTable(
       columns: [table.accountId, table.domainId],
       foreignColumns: [domains.accountId, domains.id],
     }),
+  ],
+);
+
+/** Secrets that a rotation replaced. */
+export const apiKeySecrets = sqliteTable(
+  'api_key_secrets',
+  {
+    accountId: text('account_id').notNull(),
+    keyId: text('key_id').notNull(),
+    hash: bytes('hash').notNull().unique(),
+    validUntil: integer('valid_until').notNull(),
+  },
+  (table) => [
+    primaryKey({ columns: [table.accountId, table.keyId, table.hash] }),
+    foreignKey({
+      columns: [table.accountId, table.keyId],
+      foreignColumns: [apiKeys.accountId, apiKeys.id],
+    }).onDelete('cascade'),
   ],
 );
