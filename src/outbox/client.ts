@@ -2,15 +2,15 @@
  * The way into an account's Outbox: the only file of `outbox/` that `http` and `services` import.
  * Everything that crosses is plain data; message content crosses sealed.
  */
-import type { DeliveryState, TimelineEvent } from '../delivery/progress.ts';
+import type { AcceptedAs, DeliveryState, TimelineEvent } from '../delivery/progress.ts';
 import { type Env, settingsOf } from '../env.ts';
 
-export type { DeliveryState, TimelineEvent } from '../delivery/progress.ts';
+export type { DeliveryState, Rejection, TimelineEvent } from '../delivery/progress.ts';
 export * from './message-content.ts';
 export * from './shards.ts';
 
 /** One message to be put on the ledger. */
-export interface MessageToAccept {
+export interface MessageToAccept extends AcceptedAs {
   readonly id: string;
   readonly recipientCount: number;
   /** As `sealMessage` made them. */
@@ -79,6 +79,8 @@ export interface LedgerMessage {
   readonly deliveries: readonly DeliveryState[];
   readonly timeline: readonly TimelineEvent[];
   readonly possibleDuplicates: number;
+  readonly scheduledAtMs?: number;
+  readonly isTest?: boolean;
   /** Sealed JSON: the last reply text of each recipient, by index. */
   readonly replies?: Uint8Array;
 }
@@ -95,6 +97,10 @@ export interface PageRequest {
   /** Newer than this id. */
   readonly before?: string;
 }
+
+/** `at_dot`: a final dot may have left. `ended`: nothing is left to take back. */
+export type CancelOutcome = 'canceled' | 'not_found' | 'at_dot' | 'ended';
+export type RescheduleOutcome = 'rescheduled' | 'not_found' | 'not_scheduled';
 
 export type Resolution = 'delivered' | 'resend' | 'drop';
 
@@ -129,6 +135,11 @@ export interface OutboxApi {
   /** The sealed pieces of a message's head; undefined once its retention is over. */
   findHead(id: string): Promise<readonly Uint8Array[] | undefined>;
   listMessages(page: PageRequest): Promise<MessagePage>;
+  /** In the order of the ids; what is not there is left out. */
+  findMessages(ids: readonly string[]): Promise<readonly LedgerMessage[]>;
+  /** Once it answers `canceled`, no final dot of the message leaves any more. Safe to repeat. */
+  cancelMessage(id: string): Promise<CancelOutcome>;
+  rescheduleMessage(id: string, scheduledAtMs: number): Promise<RescheduleOutcome>;
   /** Ends a doubt that is held. `n` is the delivery's place in the message. */
   resolveDelivery(
     id: string,

@@ -15,6 +15,7 @@ import { Bookkeeper } from './bookkeeper.ts';
 import type {
   AcceptRequest,
   AcceptResult,
+  CancelOutcome,
   ClaimRequest,
   ClaimResult,
   LedgerMessage,
@@ -23,6 +24,7 @@ import type {
   OutboxStatistics,
   PageRequest,
   RelayUse,
+  RescheduleOutcome,
   Resolution,
 } from './client.ts';
 import { GroupCommit } from './group-commit.ts';
@@ -36,6 +38,8 @@ import { DEFAULT_RELAY_ID, SendingStateReader } from './sending-state.ts';
 import { CLAIM_SHARD, shardOf, shareOf } from './shards.ts';
 import { TokenBuckets } from './token-bucket.ts';
 
+const SWEEP_EVERY_MS = 60 * 60 * 1000;
+
 export class Outbox extends DurableObject<Env> implements OutboxApi {
   private readonly settings: Settings;
   private readonly database: LedgerDatabase;
@@ -47,6 +51,7 @@ export class Outbox extends DurableObject<Env> implements OutboxApi {
   private books: Bookkeeper | undefined;
   private bytesInHand = 0;
   private alarmAtMs: number | undefined;
+  private sweepAtMs = 0;
 
   constructor(ctx: DurableObjectState, env: Env) {
     super(ctx, env);
@@ -117,6 +122,24 @@ export class Outbox extends DurableObject<Env> implements OutboxApi {
     return this.ledger.messages.list(page);
   }
 
+  async findMessages(ids: readonly string[]): Promise<readonly LedgerMessage[]> {
+    return ids.flatMap((id) => this.ledger.messages.findPublic(id) ?? []);
+  }
+
+  async cancelMessage(id: string): Promise<CancelOutcome> {
+    const outcome = this.ledger.cancel(id, Date.now());
+    await this.ctx.storage.sync();
+    return outcome;
+  }
+
+  async rescheduleMessage(id: string, scheduledAtMs: number): Promise<RescheduleOutcome> {
+    const outcome = this.ledger.reschedule(id, scheduledAtMs, Date.now());
+    this.pump?.kick();
+    this.arm();
+    await this.ctx.storage.sync();
+    return outcome;
+  }
+
   async resolveDelivery(
     id: string,
     n: number,
@@ -124,7 +147,7 @@ export class Outbox extends DurableObject<Env> implements OutboxApi {
   ): Promise<'resolved' | 'not_found' | 'not_in_doubt'> {
     const item = this.ledger.messages.find(id);
     if (!item?.progress.deliveries[n] || !this.books) return 'not_found';
-    if (this.ledger.queue.isInHand(id)) return 'not_in_doubt';
+    if (this.ledger.isInHand(item)) return 'not_in_doubt';
     const step = applyResolution(item.progress, n, resolution, Date.now());
     if (!step) return 'not_in_doubt';
     await this.books.commit([{ item, step, ...(item.dot ? { dot: item.dot } : {}) }]);
@@ -160,17 +183,23 @@ export class Outbox extends DurableObject<Env> implements OutboxApi {
   override async alarm(): Promise<void> {
     this.alarmAtMs = undefined;
     try {
-      this.ledger.sweep(Date.now(), {
-        bodies: this.settings.BODY_RETENTION_DAYS,
-        metadata: this.settings.METADATA_RETENTION_DAYS,
-        claims: this.settings.IDEMPOTENCY_DAYS,
-      });
+      this.sweep(Date.now());
       this.registration.ensure();
       this.pump?.kick();
     } catch (error) {
       logError('alarm_failed', error);
     }
     this.arm();
+  }
+
+  private sweep(nowMs: number): void {
+    if (nowMs < this.sweepAtMs) return;
+    this.sweepAtMs = nowMs + SWEEP_EVERY_MS;
+    this.ledger.sweep(nowMs, {
+      bodies: this.settings.BODY_RETENTION_DAYS,
+      metadata: this.settings.METADATA_RETENTION_DAYS,
+      claims: this.settings.IDEMPOTENCY_DAYS,
+    });
   }
 
   /** One request, synchronously: everything is checked before the idempotency key is claimed. */
@@ -255,10 +284,11 @@ export class Outbox extends DurableObject<Env> implements OutboxApi {
     const watchdogAtMs = nowMs + this.settings.WATCHDOG_MS;
     if (!this.pump) return undefined;
     if (this.pump.isRunning) return watchdogAtMs;
-    const dueAtMs = this.ledger.queue.nextDueAt();
+    const dueAtMs = this.ledger.nextDueAt();
     const opensAtMs = this.pump.relayOpensAt;
     if (this.pump.hasWork) return Math.min(watchdogAtMs, opensAtMs ?? watchdogAtMs);
-    if (dueAtMs !== undefined) return Math.max(dueAtMs, nowMs);
+    // Retention is looked after every day, however far ahead the next message is scheduled.
+    if (dueAtMs !== undefined) return Math.min(Math.max(dueAtMs, nowMs), nowMs + DAY_MS);
     return this.ledger.hasHistory ? nowMs + DAY_MS : undefined;
   }
 }

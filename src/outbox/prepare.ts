@@ -1,7 +1,7 @@
 /** From a sealed ledger item to something a session can send. */
 import { createHash } from 'node:crypto';
 import { keyedHash, type SealingKey, sealedKeyNumber } from '../crypto/seal.ts';
-import { openRecipients } from '../delivery/progress.ts';
+import { openRecipients, startOf } from '../delivery/progress.ts';
 import { compose } from '../mime/compose.ts';
 import type { ComposedMessage } from '../mime/types.ts';
 import type { Envelope } from '../smtp/types.ts';
@@ -54,7 +54,7 @@ export async function prepareMessage(
       subject: summary.subject,
       ...head,
       messageId: messageIdOf(item.id, summary.from.domain),
-      dateMs: item.acceptedAtMs,
+      dateMs: startOf(item.progress, item.acceptedAtMs),
       boundarySeed: boundarySeedOf(keys, item),
     },
     (index) =>

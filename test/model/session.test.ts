@@ -144,6 +144,7 @@ class Office {
         if (crash === 'after') throw new Crash();
         return written;
       },
+      isRevoked: (item) => ledger.queue.isRevoked(item.id),
       release: (item) => ledger.queue.release(item),
       closeRelay: () => ({ untilMs: this.nowMs + 1000, failover: this.plan.hasAlternative }),
       contextOf: () => this.context(),

@@ -9,6 +9,11 @@ const MIGRATIONS: readonly string[] = [
      id TEXT NOT NULL,
      PRIMARY KEY (at, id)
    ) WITHOUT ROWID, STRICT;`,
+  `CREATE TABLE test_due (
+     at INTEGER NOT NULL,
+     id TEXT NOT NULL,
+     PRIMARY KEY (at, id)
+   ) WITHOUT ROWID, STRICT`,
 ];
 
 export class LedgerDatabase {

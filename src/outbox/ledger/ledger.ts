@@ -2,14 +2,16 @@
  * The ledger of one account and shard: what was accepted, how far it has come, and what is due next.
  * Each change is one transaction; what is kept in memory beside it changes after the transaction did.
  */
+import { applyCancel, applyReschedule } from '../../delivery/ending.ts';
 import { nextDueAt, type Progress } from '../../delivery/progress.ts';
 import { firstMessageIdAt } from '../../ids.ts';
-import type { AcceptRequest } from '../client.ts';
+import type { AcceptRequest, CancelOutcome, MessageToAccept, RescheduleOutcome } from '../client.ts';
 import { type Claimed, findClaim, insertClaim } from './claims.ts';
 import type { LedgerDatabase } from './database.ts';
-import { CLOSED, type DotRecord, DUE, HELD, type LedgerItem, phaseOf, WAITING } from './message-row.ts';
+import { CLOSED, type DotRecord, DUE, HELD, type LedgerItem, phaseOf, TEST, WAITING } from './message-row.ts';
 import { MessageTable } from './message-table.ts';
 import { type KeptDays, sweep } from './retention.ts';
+import { TestQueue } from './test-queue.ts';
 import { DUE_AT_ONCE_MS, WorkQueue } from './work-queue.ts';
 
 /** A change of one message, decided by the pump. */
@@ -23,6 +25,8 @@ export interface ItemChange {
 export class Ledger {
   readonly messages: MessageTable;
   readonly queue: WorkQueue;
+  /** Mail of test keys has a queue of its own. */
+  readonly tests: TestQueue;
   private readonly db: LedgerDatabase;
   private openCount: number;
   private duplicates: number;
@@ -31,7 +35,8 @@ export class Ledger {
     this.db = db;
     this.messages = new MessageTable(db);
     this.queue = new WorkQueue(db, this.messages);
-    this.openCount = this.queue.countOpen();
+    this.tests = new TestQueue(db, this.messages);
+    this.openCount = this.queue.countOpen() + this.tests.countOpen();
     this.duplicates = Number(db.readMeta('possible_duplicates') ?? 0);
   }
 
@@ -54,47 +59,85 @@ export class Ledger {
 
   /** Writes messages and claim. Repeating it with the same ids changes nothing. */
   accept(request: AcceptRequest, nowMs: number): void {
-    const { queue, messages, db } = this;
+    const { messages, db } = this;
     const admitted = db.transaction(() => {
       insertClaim(db, request, nowMs);
-      return request.messages.filter((message) => {
-        const phase = queue.phaseOfNew(message.id);
-        if (!messages.insert(message, { keyId: request.keyId, nowMs, phase })) return false;
-        if (phase === DUE) queue.reschedule(message.id, undefined, DUE_AT_ONCE_MS);
-        return true;
+      return request.messages.flatMap((message) => {
+        const { id } = message;
+        const place = this.placeOfNew(message);
+        if (!messages.insert(message, { keyId: request.keyId, nowMs, phase: place.phase })) return [];
+        this.queueOf(message).reschedule(id, undefined, place.dueAtMs);
+        return [{ id, ...place }];
       });
     });
-    for (const { id } of admitted) queue.admit(id);
+    for (const { id, phase, dueAtMs } of admitted) if (phase !== TEST) this.queue.admit(id, dueAtMs);
     this.openCount += admitted.length;
   }
 
-  /** Writes changes, and returns the items as they are now. */
+  /**
+   * Writes changes, and returns the items as they are now. What the customer took back meanwhile stays as it is:
+   * the caller sees no pending dot on it, and lets no dot leave.
+   */
   commit(changes: readonly ItemChange[]): LedgerItem[] {
+    const isLate = ({ item }: ItemChange) => this.queueOf(item.progress).isRevoked(item.id);
     const doubts = changes.reduce(
-      (sum, { item, progress }) => sum + progress.possibleDuplicates - item.progress.possibleDuplicates,
+      (sum, change) =>
+        sum +
+        (isLate(change) ? 0 : change.progress.possibleDuplicates - change.item.progress.possibleDuplicates),
       0,
     );
     const written = this.db.transaction(() => {
       if (doubts > 0) this.db.writeMeta('possible_duplicates', String(this.duplicates + doubts));
-      return changes.map((change) => this.writeChange(change));
+      return changes.map((change) => (isLate(change) ? this.asItIs(change.item) : this.writeChange(change)));
     });
     this.duplicates += doubts;
     written.forEach((item, index) => {
-      this.queue.settle(item);
-      this.openCount += Number(isOpenPhase(item.phase)) - Number(isOpenPhase(changes[index]?.item.phase));
+      const change = changes[index];
+      if (change && !isLate(change)) this.countChange(change.item, item);
+      this.queueOf(item.progress).settle(item);
     });
     return written;
   }
 
-  /** Open messages accepted before the given time, a few at a time, for expiry while no relay takes them. */
-  findOverdue(acceptedBeforeMs: number, limit: number): LedgerItem[] {
+  isInHand(item: LedgerItem): boolean {
+    return this.queueOf(item.progress).isInHand(item.id);
+  }
+
+  /** When the first message that waits for a time is due. */
+  nextDueAt(): number | undefined {
+    const times = [this.queue.nextDueAt(), this.tests.nextDueAt()].filter((atMs) => atMs !== undefined);
+    return times.length === 0 ? undefined : Math.min(...times);
+  }
+
+  /** Takes back what is not at its dot, whatever the pump has in mind with it. */
+  cancel(id: string, nowMs: number): CancelOutcome {
+    const item = this.messages.find(id);
+    if (!item) return 'not_found';
+    if (item.dot?.pending) return 'at_dot';
+    const progress = applyCancel(item.progress, nowMs);
+    if (progress) this.rewrite(item, progress);
+    else if (!item.progress.deliveries.some(({ status }) => status === 'canceled')) return 'ended';
+    return 'canceled';
+  }
+
+  reschedule(id: string, scheduledAtMs: number, nowMs: number): RescheduleOutcome {
+    const item = this.messages.find(id);
+    if (!item) return 'not_found';
+    const progress = this.isInHand(item) ? undefined : applyReschedule(item.progress, scheduledAtMs, nowMs);
+    if (!progress) return 'not_scheduled';
+    this.rewrite(item, progress);
+    return 'rescheduled';
+  }
+
+  /** Open messages that were to be sent before the given time, a few at a time, for expiry while no relay takes them. */
+  findOverdue(startedBeforeMs: number, limit: number): LedgerItem[] {
     return this.messages
-      .listUnfinished(firstMessageIdAt(acceptedBeforeMs), limit)
-      .filter((item) => !this.queue.isInHand(item.id));
+      .listUnfinished(firstMessageIdAt(startedBeforeMs), startedBeforeMs, limit)
+      .filter((item) => !this.isInHand(item));
   }
 
   sweep(nowMs: number, kept: KeptDays): void {
-    sweep(this.db, this.messages, kept, nowMs);
+    sweep(this.db, kept, nowMs);
   }
 
   /** True where there is anything left to sweep one day. */
@@ -103,11 +146,38 @@ export class Ledger {
     return partitions.daysOf('messages').length > 0 || partitions.daysOf('claims').length > 0;
   }
 
+  private rewrite(item: LedgerItem, progress: Progress): void {
+    const { replies, dot } = item;
+    const written = this.db.transaction(() => this.writeChange({ item, progress, replies, dot }));
+    this.countChange(item, written);
+    this.queueOf(progress).revoke(written);
+  }
+
+  private countChange(before: LedgerItem, after: LedgerItem): void {
+    this.openCount += Number(isOpenPhase(after.phase)) - Number(isOpenPhase(before.phase));
+  }
+
+  private asItIs(item: LedgerItem): LedgerItem {
+    return this.messages.find(item.id) ?? item;
+  }
+
+  private queueOf({ isTest }: { readonly isTest?: boolean }): WorkQueue | TestQueue {
+    return isTest ? this.tests : this.queue;
+  }
+
+  private placeOfNew(message: MessageToAccept): { phase: number; dueAtMs: number | undefined } {
+    const { scheduledAtMs, isTest, id } = message;
+    if (isTest) return { phase: TEST, dueAtMs: scheduledAtMs ?? DUE_AT_ONCE_MS };
+    if (scheduledAtMs !== undefined) return { phase: DUE, dueAtMs: scheduledAtMs };
+    const phase = this.queue.phaseOfNew(id);
+    return { phase, dueAtMs: phase === DUE ? DUE_AT_ONCE_MS : undefined };
+  }
+
   private writeChange({ item, progress, replies, dot }: ItemChange): LedgerItem {
     // At the dot, the way back to the message stays as it is: a restart must find it.
     const place = dot?.pending ? item : this.placeOf(item.id, progress);
     const changed = { ...item, progress, replies, dot, phase: place.phase, dueAtMs: place.dueAtMs };
-    this.queue.reschedule(item.id, item.dueAtMs, changed.dueAtMs);
+    this.queueOf(progress).reschedule(item.id, item.dueAtMs, changed.dueAtMs);
     this.messages.update(changed);
     return changed;
   }
@@ -115,8 +185,10 @@ export class Ledger {
   /** Where a message that is not at its dot belongs. What is to go on at once must be found by a restart too. */
   private placeOf(id: string, progress: Progress): { phase: number; dueAtMs: number | undefined } {
     const phase = phaseOf(progress);
-    const isDue = phase === DUE || (phase === WAITING && this.queue.phaseOfNew(id) === DUE);
-    return isDue ? { phase: DUE, dueAtMs: nextDueAt(progress) } : { phase, dueAtMs: undefined };
+    const isDue = phase === DUE || phase === TEST || (phase === WAITING && this.queue.phaseOfNew(id) === DUE);
+    return isDue
+      ? { phase: phase === TEST ? TEST : DUE, dueAtMs: nextDueAt(progress) }
+      : { phase, dueAtMs: undefined };
   }
 }
 

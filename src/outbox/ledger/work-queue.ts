@@ -23,6 +23,8 @@ export class WorkQueue {
   private readonly messages: MessageTable;
   /** Messages taken by the pump and not given back. */
   private readonly inHand = new Set<string>();
+  /** Of those, what the customer took back meanwhile: whatever the pump decides about them comes too late. */
+  private readonly revoked = new Set<string>();
   /** Messages that were scanned and not taken yet. */
   private buffer: LedgerItem[] = [];
   private late: string[] = [];
@@ -53,6 +55,7 @@ export class WorkQueue {
   /** Gives a message back unchanged: it is the next one to be taken. */
   release(item: LedgerItem): void {
     this.inHand.delete(item.id);
+    if (this.revoked.delete(item.id)) return;
     if (item.phase === WAITING) this.buffer.unshift(item);
     if (item.dueAtMs !== undefined) this.expectDue(item.dueAtMs);
   }
@@ -63,6 +66,7 @@ export class WorkQueue {
     if (!this.inHand.has(item.id)) this.discardReady(item.id);
     else if (item.dot?.pending) return;
     this.inHand.delete(item.id);
+    this.revoked.delete(item.id);
     if (item.dueAtMs !== undefined) this.expectDue(item.dueAtMs);
     // Some of its recipients are to go on at once, in another transaction.
     if (item.phase === WAITING) this.late.push(item.id);
@@ -72,9 +76,20 @@ export class WorkQueue {
     return this.inHand.has(id);
   }
 
+  /** After the row of a message was rewritten beneath the pump. What lies ready is found again. */
+  revoke(item: LedgerItem): void {
+    if (this.inHand.has(item.id)) this.revoked.add(item.id);
+    else this.settle(item);
+  }
+
+  isRevoked(id: string): boolean {
+    return this.revoked.has(id);
+  }
+
   /** After an error that nobody expected: forget what is in hand, and find it again from the low-water mark. */
   forgetHand(): void {
     this.inHand.clear();
+    this.revoked.clear();
     this.buffer = [];
     this.late = [];
     this.cursor = this.lowWater;
@@ -99,9 +114,10 @@ export class WorkQueue {
     return id <= this.lowWater ? DUE : WAITING;
   }
 
-  /** After a new message was committed. */
-  admit(id: string): void {
-    if (id <= this.lowWater) this.expectDue(DUE_AT_ONCE_MS);
+  /** After a new message was committed, with its row in `due` where it waits for a time. */
+  admit(id: string, dueAtMs?: number): void {
+    if (dueAtMs !== undefined) this.expectDue(dueAtMs);
+    else if (id <= this.lowWater) this.expectDue(DUE_AT_ONCE_MS);
     else if (id <= this.cursor) this.late.push(id);
   }
 
