@@ -11,6 +11,7 @@ export const ERROR_WIRE: Record<ErrorCode, readonly [status: ContentfulStatusCod
   missing_api_key: [401, 'missing_api_key'],
   invalid_api_key: [403, 'invalid_api_key'],
   restricted_api_key: [401, 'restricted_api_key'],
+  test_key_refused: [403, 'restricted_api_key'],
   account_suspended: [403, 'invalid_access'],
   account_closed: [403, 'invalid_access'],
   invalid_admin_token: [403, 'invalid_api_key'],
@@ -37,6 +38,9 @@ export const ERROR_WIRE: Record<ErrorCode, readonly [status: ContentfulStatusCod
   backlog_full: [429, 'rate_limit_exceeded'],
   overloaded: [503, 'application_error'],
   conflict: [409, 'validation_error'],
+  not_scheduled: [409, 'validation_error'],
+  already_sent: [409, 'validation_error'],
+  send_in_progress: [409, 'validation_error'],
   internal_error: [500, 'internal_server_error'],
   unavailable: [503, 'application_error'],
 };

@@ -2,9 +2,18 @@
  * The way into an account's Outbox: the only file of `outbox/` that `http` and `services` import.
  * Everything that crosses is plain data; message content crosses sealed.
  */
-import type { AcceptedAs, DeliveryState, TimelineEvent } from '../delivery/progress.ts';
+import type { MessageRoute } from '../delivery/choose-relay.ts';
+import type { ExplainedChoice } from '../delivery/explain-choice.ts';
+import {
+  type AcceptedAs,
+  type DeliveryState,
+  newProgress,
+  shownDeliveries,
+  type TimelineEvent,
+} from '../delivery/progress.ts';
 import { type Env, settingsOf } from '../env.ts';
 
+export type { ChoiceReason, ExplainedChoice } from '../delivery/explain-choice.ts';
 export type { DeliveryState, Rejection, TimelineEvent } from '../delivery/progress.ts';
 export * from './message-content.ts';
 export * from './shards.ts';
@@ -85,6 +94,22 @@ export interface LedgerMessage {
   readonly replies?: Uint8Array;
 }
 
+/** What the ledger will say of a message that it just took. */
+export function acceptedMessage(message: MessageToAccept, nowMs: number): LedgerMessage {
+  const { id, summary, scheduledAtMs, isTest } = message;
+  const progress = newProgress(message.recipientCount, nowMs, message);
+  return {
+    id,
+    acceptedAtMs: nowMs,
+    summary,
+    deliveries: shownDeliveries(progress, nowMs),
+    timeline: progress.timeline,
+    possibleDuplicates: 0,
+    ...(scheduledAtMs === undefined ? {} : { scheduledAtMs }),
+    ...(isTest ? { isTest } : {}),
+  };
+}
+
 export interface MessagePage {
   readonly messages: readonly LedgerMessage[];
   readonly hasMore: boolean;
@@ -147,6 +172,8 @@ export interface OutboxApi {
     resolution: Resolution,
   ): Promise<'resolved' | 'not_found' | 'not_in_doubt'>;
   findRelayUse(relayId: string): Promise<RelayUse>;
+  /** Which relay would carry such a message now. Writes nothing. */
+  explainRoute(accountId: string, route: MessageRoute): Promise<ExplainedChoice>;
   readStatistics(): Promise<OutboxStatistics>;
   /** Something in D1 changed (account status, relays): forget what was read and look for work. */
   refresh(): Promise<void>;

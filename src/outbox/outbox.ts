@@ -6,7 +6,9 @@
  */
 import { DurableObject } from 'cloudflare:workers';
 import { releaseBytes } from '../crypto/release-bytes.ts';
+import type { MessageRoute } from '../delivery/choose-relay.ts';
 import { applyResolution } from '../delivery/ending.ts';
+import { type ExplainedChoice, explainChoice } from '../delivery/explain-choice.ts';
 import { type Env, type Settings, settingsOf } from '../env.ts';
 import { logError, logEvent } from '../log.ts';
 import { relayGateOf } from '../relay-gate/client.ts';
@@ -32,10 +34,11 @@ import { deleteClaim, fenceIds, findClaimedIds, writeClaim } from './ledger/clai
 import { LedgerDatabase } from './ledger/database.ts';
 import { Ledger } from './ledger/ledger.ts';
 import { DAY_MS } from './ledger/partitions.ts';
-import { Pump } from './pump.ts';
+import { Pump, type PumpContext } from './pump.ts';
 import { Registration } from './registration.ts';
 import { DEFAULT_RELAY_ID, SendingStateReader } from './sending-state.ts';
 import { CLAIM_SHARD, shardOf, shareOf } from './shards.ts';
+import { Simulator } from './simulator.ts';
 import { TokenBuckets } from './token-bucket.ts';
 
 const SWEEP_EVERY_MS = 60 * 60 * 1000;
@@ -48,6 +51,7 @@ export class Outbox extends DurableObject<Env> implements OutboxApi {
   private readonly queue: GroupCommit<AcceptRequest, AcceptResult>;
   private readonly registration: Registration;
   private pump: Pump | undefined;
+  private simulator: Simulator | undefined;
   private books: Bookkeeper | undefined;
   private bytesInHand = 0;
   private alarmAtMs: number | undefined;
@@ -134,7 +138,7 @@ export class Outbox extends DurableObject<Env> implements OutboxApi {
 
   async rescheduleMessage(id: string, scheduledAtMs: number): Promise<RescheduleOutcome> {
     const outcome = this.ledger.reschedule(id, scheduledAtMs, Date.now());
-    this.pump?.kick();
+    this.kick();
     this.arm();
     await this.ctx.storage.sync();
     return outcome;
@@ -151,12 +155,18 @@ export class Outbox extends DurableObject<Env> implements OutboxApi {
     const step = applyResolution(item.progress, n, resolution, Date.now());
     if (!step) return 'not_in_doubt';
     await this.books.commit([{ item, step, ...(item.dot ? { dot: item.dot } : {}) }]);
-    this.pump?.kick();
+    this.kick();
     return 'resolved';
   }
 
   async findRelayUse(relayId: string): Promise<RelayUse> {
     return this.pump?.useOf(relayId) ?? { openSessions: 0, breaker: 'closed', deliveredLastMinute: 0 };
+  }
+
+  async explainRoute(accountId: string, route: MessageRoute): Promise<ExplainedChoice> {
+    const { relays } = await new SendingStateReader(this.env, accountId).read();
+    const isClosed = ({ id }: { id: string }) => this.pump?.useOf(id).breaker === 'open';
+    return explainChoice(relays, route, { isClosed, random: Math.random });
   }
 
   async readStatistics(): Promise<OutboxStatistics> {
@@ -165,14 +175,14 @@ export class Outbox extends DurableObject<Env> implements OutboxApi {
 
   async refresh(): Promise<void> {
     this.pump?.refresh();
-    this.pump?.kick();
+    this.kick();
   }
 
   async wake(): Promise<void> {
     // The alarm that is remembered here may be the one that was lost.
     this.alarmAtMs = (await this.ctx.storage.getAlarm()) ?? undefined;
     this.registration.ensure();
-    this.pump?.kick();
+    this.kick();
     this.arm();
   }
 
@@ -185,7 +195,7 @@ export class Outbox extends DurableObject<Env> implements OutboxApi {
     try {
       this.sweep(Date.now());
       this.registration.ensure();
-      this.pump?.kick();
+      this.kick();
     } catch (error) {
       logError('alarm_failed', error);
     }
@@ -216,9 +226,9 @@ export class Outbox extends DurableObject<Env> implements OutboxApi {
     if (!ok) return { outcome: 'rate_limited', rate, retryAfterSeconds };
     if (this.ledger.backlog + messages.length > shareOf(this.settings.BACKLOG_LIMIT, shards))
       return { outcome: 'backlog_full', rate };
-    const pump = this.belongTo(accountId, shardOf(ids) ?? CLAIM_SHARD);
+    this.belongTo(accountId, shardOf(ids) ?? CLAIM_SHARD);
     this.ledger.accept(request, nowMs);
-    pump.kick();
+    this.kick();
     this.arm();
     return { outcome: 'accepted', ids, rate };
   }
@@ -230,21 +240,20 @@ export class Outbox extends DurableObject<Env> implements OutboxApi {
   }
 
   /** The first call that writes anything tells whose object this is. */
-  private belongTo(accountId: string, shard: number): Pump {
+  private belongTo(accountId: string, shard: number): void {
     if (!this.pump) {
       this.database.writeMeta('account_id', accountId);
       this.database.writeMeta('shard', String(shard));
       this.pump = this.pumpFor(accountId);
     }
     this.registration.ensure();
-    return this.pump;
   }
 
   private pumpFor(accountId: string): Pump {
     const state = new SendingStateReader(this.env, accountId);
     const { ledger, settings } = this;
     this.books = new Bookkeeper(ledger, { accountId, state }, () => this.ctx.storage.sync());
-    return new Pump({
+    const context: PumpContext = {
       accountId,
       holder: this.ctx.id.toString(),
       gateOf: (relayId) =>
@@ -268,7 +277,14 @@ export class Outbox extends DurableObject<Env> implements OutboxApi {
           ),
         );
       },
-    });
+    };
+    this.simulator = new Simulator(context);
+    return new Pump(context);
+  }
+
+  private kick(): void {
+    this.pump?.kick();
+    this.simulator?.kick();
   }
 
   /** Sets the alarm where it would otherwise come too late. Each `setAlarm` is a row written, so it is never moved back. */
@@ -281,15 +297,27 @@ export class Outbox extends DurableObject<Env> implements OutboxApi {
 
   private nextAlarmAt(): number | undefined {
     const nowMs = Date.now();
+    const times = [this.nextLiveAt(nowMs), this.nextTestAt(nowMs)].filter((atMs) => atMs !== undefined);
+    // Retention is looked after every day, however far ahead the next message is scheduled.
+    if (times.length > 0 || this.ledger.hasHistory) times.push(nowMs + DAY_MS);
+    return times.length > 0 ? Math.min(...times) : undefined;
+  }
+
+  private nextLiveAt(nowMs: number): number | undefined {
     const watchdogAtMs = nowMs + this.settings.WATCHDOG_MS;
     if (!this.pump) return undefined;
     if (this.pump.isRunning) return watchdogAtMs;
-    const dueAtMs = this.ledger.nextDueAt();
+    const dueAtMs = this.ledger.queue.nextDueAt();
     const opensAtMs = this.pump.relayOpensAt;
     if (this.pump.hasWork) return Math.min(watchdogAtMs, opensAtMs ?? watchdogAtMs);
-    // Retention is looked after every day, however far ahead the next message is scheduled.
-    if (dueAtMs !== undefined) return Math.min(Math.max(dueAtMs, nowMs), nowMs + DAY_MS);
-    return this.ledger.hasHistory ? nowMs + DAY_MS : undefined;
+    return dueAtMs === undefined ? undefined : Math.max(dueAtMs, nowMs);
+  }
+
+  private nextTestAt(nowMs: number): number | undefined {
+    const dueAtMs = this.ledger.tests.nextDueAt();
+    const isWaiting = dueAtMs !== undefined && dueAtMs > nowMs;
+    if (dueAtMs === undefined && !this.simulator?.isRunning) return undefined;
+    return isWaiting ? dueAtMs : nowMs + this.settings.WATCHDOG_MS;
   }
 }
 

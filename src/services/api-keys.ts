@@ -1,4 +1,4 @@
-import { newApiKey } from '../crypto/api-key.ts';
+import { type KeyMode, newApiKey } from '../crypto/api-key.ts';
 import { AppError } from '../errors.ts';
 import { newId } from '../ids.ts';
 import * as store from '../store/api-keys.ts';
@@ -16,9 +16,14 @@ export interface CreatedApiKey {
 
 export async function createApiKey(
   context: ServiceContext,
-  options: { name: string; permission: Permission; domainId?: string | undefined },
+  options: {
+    name: string;
+    permission: Permission;
+    domainId?: string | undefined;
+    mode?: KeyMode | undefined;
+  },
 ): Promise<CreatedApiKey> {
-  const { token, ...key } = newApiKey();
+  const { token, ...key } = newApiKey(options.mode);
   const createdAt = Date.now();
   const id = newId('apiKey', createdAt);
   const { name, permission, domainId = null } = options;
@@ -26,7 +31,7 @@ export async function createApiKey(
     actor: actorName(context.actor),
     action: 'api_key.created',
     target: id,
-    details: { permission, domain: domainId },
+    details: { permission, domain: domainId, ...(options.mode === 'test' ? { mode: 'test' } : {}) },
   };
   try {
     await store.insertApiKey(context.scope, { ...key, id, name, permission, domainId, createdAt }, audit);

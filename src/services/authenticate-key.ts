@@ -2,7 +2,7 @@
  * Whose key is this? A key that was found is remembered for a few seconds, so that a revocation acts
  * everywhere within that time, and at once in the isolate that carried it out.
  */
-import { hashApiKey, isWellFormedApiKey } from '../crypto/api-key.ts';
+import { hashApiKey, isWellFormedApiKey, modeOfApiKey } from '../crypto/api-key.ts';
 import type { Env } from '../env.ts';
 import { touchApiKey } from '../store/api-keys.ts';
 import { type AccountScope, scopeOfAuthenticatedKey } from '../store/db.ts';
@@ -14,6 +14,7 @@ const TTL_MS = 10_000;
 export interface AuthenticatedKey {
   readonly scope: AccountScope;
   readonly key: FoundApiKey;
+  readonly isTest: boolean;
 }
 
 const found = new ExpiringCache<FoundApiKey>({ ttlMs: TTL_MS, maxEntries: 1000 });
@@ -37,7 +38,7 @@ export async function authenticateKey(
     }
     return row;
   });
-  return key && { key, scope: scopeOfAuthenticatedKey(env.DB, key) };
+  return key && { key, scope: scopeOfAuthenticatedKey(env.DB, key), isTest: modeOfApiKey(token) === 'test' };
 }
 
 export function forgetKey(accountId: string, keyId: string): void {

@@ -2,7 +2,9 @@ import type { Env } from '../env.ts';
 import { type AccountScope, scopeOfOperator } from '../store/db.ts';
 
 /** Who acts. */
-export type Actor = { readonly kind: 'api_key'; readonly keyId: string } | { readonly kind: 'operator' };
+export type Actor =
+  | { readonly kind: 'api_key'; readonly keyId: string; readonly isTest?: true }
+  | { readonly kind: 'operator' };
 
 /** The first parameter of every verb: on whose rows, by whom, in which request. */
 export interface ServiceContext {
@@ -10,6 +12,11 @@ export interface ServiceContext {
   readonly scope: AccountScope;
   readonly actor: Actor;
   readonly requestId: string;
+}
+
+/** With a test key: its mail is simulated, and live mail is not its to change. */
+export function isTestActor(actor: Actor): boolean {
+  return actor.kind === 'api_key' && actor.isTest === true;
 }
 
 /** How an actor is written in the audit log. */

@@ -11,14 +11,15 @@ export const createApiKeyBody = z.strictObject({
   name,
   permission: z.enum(['full_access', 'sending_access']).default('full_access'),
   domain_id: z.string().max(64).optional(),
+  mode: z.enum(['live', 'test']).optional(),
 });
 export const renameApiKeyBody = z.strictObject({ name });
 
 export const apiKeyRoutes = new Hono<AppTypes>()
   .post('/', jsonBody(createApiKeyBody), async (c) => {
     const body = c.req.valid('json');
-    const { permission, domain_id: domainId } = body;
-    const key = await service.createApiKey(serviceContextOf(c), { name: body.name, permission, domainId });
+    const { name, permission, domain_id: domainId, mode } = body;
+    const key = await service.createApiKey(serviceContextOf(c), { name, permission, domainId, mode });
     return c.json({ object: 'api_key', id: key.id, token: key.token }, 201);
   })
   .get('/', queryOf(pageQuery), async (c) => {
@@ -27,6 +28,7 @@ export const apiKeyRoutes = new Hono<AppTypes>()
       listBody(page, (key) => ({
         id: key.id,
         name: key.name,
+        mode: key.prefix === 'er_test' ? 'test' : 'live',
         created_at: isoTime(key.createdAt),
         last_used_at: key.lastUsedOn === null ? null : `${key.lastUsedOn}T00:00:00.000Z`,
       })),

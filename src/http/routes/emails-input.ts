@@ -1,7 +1,7 @@
 /** What a request to send may look like. */
 import * as z from 'zod';
 import { AppError } from '../../errors.ts';
-import { readEmail } from '../../services/email-input.ts';
+import { type EmailDraft, type ReadOptions, readEmail } from '../../services/email-input.ts';
 import { validate } from '../validation.ts';
 
 const addresses = z.union([z.string().max(1000), z.array(z.string().max(1000)).max(50)]);
@@ -31,27 +31,30 @@ const email = z.strictObject({
     .max(50)
     .optional(),
   attachments: z.array(attachment).optional(),
+  scheduled_at: z.string().max(100).optional(),
   // Our own.
   relay: z.string().max(64).optional(),
   in_doubt_policy: z.enum(['retry', 'hold']).optional(),
+  strict: z.boolean().optional(),
   // Fields of the wire format that are known and not served; `refuseUnserved` names them.
   template: z.unknown().optional(),
   topic_id: z.unknown().optional(),
-  scheduled_at: z.unknown().optional(),
 });
+export const reschedule = z.strictObject({ scheduled_at: z.string().max(100) });
 export const resolution = z.strictObject({ resolution: z.enum(['delivered', 'resend', 'drop']) });
 export const batch = z.array(z.unknown()).min(1).max(MAX_BATCH);
 
 type Email = z.output<typeof email>;
 
-export function emailOf(value: unknown, prefix: string): ReturnType<typeof readEmail> {
+export function emailOf(value: unknown, options: ReadOptions): EmailDraft {
+  const { prefix = '' } = options;
   const input = validate(email, value, prefix);
   refuseUnserved(input, prefix);
-  return readEmail(input, prefix);
+  return readEmail(input, options);
 }
 
 function refuseUnserved(input: Email, prefix: string): void {
-  for (const field of ['template', 'topic_id', 'scheduled_at'] as const) {
+  for (const field of ['template', 'topic_id'] as const) {
     if (input[field] !== undefined) throw new AppError('field_not_supported', { field: prefix + field });
   }
   input.attachments?.forEach(({ path }, index) => {

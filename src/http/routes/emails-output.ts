@@ -1,11 +1,13 @@
 /** How mail is shown: in the wire format's fields, and in our own beside them. */
 import { formatMailbox } from '../../mime/address.ts';
 import type { Mailbox } from '../../mime/types.ts';
-import type { TimelineEvent } from '../../outbox/client.ts';
+import type { LedgerMessage, Rejection } from '../../outbox/client.ts';
+import type { DryRun } from '../../services/dry-run.ts';
 import type { EmailDetail, EmailOverview } from '../../services/read-emails.ts';
 import { isoTime } from '../pagination.ts';
 
-export function overviewBody({ message, summary }: EmailOverview) {
+export function overviewBody(email: EmailOverview) {
+  const { message, summary } = email;
   return {
     id: message.id,
     from: formatMailbox(summary.from),
@@ -15,16 +17,33 @@ export function overviewBody({ message, summary }: EmailOverview) {
     reply_to: formatAll(summary.replyTo),
     subject: summary.subject,
     created_at: isoTime(message.acceptedAtMs),
-    last_event: lastEvent(message.timeline),
-    scheduled_at: null,
+    last_event: lastEvent(message),
+    scheduled_at: message.scheduledAtMs === undefined ? null : isoTime(message.scheduledAtMs),
     tags: summary.tags,
     relay: summary.relayId ?? null,
     in_doubt_policy: summary.inDoubtPolicy ?? null,
+    mode: message.isTest ? 'test' : 'live',
+    deliveries: deliveriesBody(email),
   };
 }
 
+/** One for each recipient, also for those that were rejected at once. */
+export function deliveriesBody({ message, recipients, replies }: EmailOverview) {
+  return message.deliveries.map((delivery, index) => ({
+    index,
+    recipient: recipients[index] ?? null,
+    status: delivery.status,
+    relay: delivery.relayId ?? null,
+    attempts: delivery.attempts,
+    last_reply: replies.get(index) ?? null,
+    reason: delivery.reason ?? null,
+    updated_at: isoTime(delivery.updatedAtMs),
+    next_attempt_at: delivery.nextAttemptAtMs === undefined ? null : isoTime(delivery.nextAttemptAtMs),
+  }));
+}
+
 export function detailBody(detail: EmailDetail) {
-  const { message, summary, head, recipients, replies } = detail;
+  const { message, summary, head, recipients } = detail;
   return {
     object: 'email' as const,
     ...overviewBody(detail),
@@ -32,17 +51,6 @@ export function detailBody(detail: EmailDetail) {
     text: head?.text ?? null,
     html: head?.html ?? null,
     possible_duplicates: message.possibleDuplicates,
-    deliveries: message.deliveries.map((delivery, index) => ({
-      index,
-      recipient: recipients[index] ?? null,
-      status: delivery.status,
-      relay: delivery.relayId ?? null,
-      attempts: delivery.attempts,
-      last_reply: replies.get(index) ?? null,
-      reason: delivery.reason ?? null,
-      updated_at: isoTime(delivery.updatedAtMs),
-      next_attempt_at: delivery.nextAttemptAtMs === undefined ? null : isoTime(delivery.nextAttemptAtMs),
-    })),
     timeline: message.timeline.map((event) => ({
       type: event.type,
       created_at: isoTime(event.atMs),
@@ -55,6 +63,23 @@ export function detailBody(detail: EmailDetail) {
   };
 }
 
+export function dryRunBody({ email, envelope, choice, mime }: DryRun) {
+  const { id, last_event: _event, relay: _relay, ...shown } = overviewBody(email);
+  const { from } = email.summary;
+  return {
+    object: 'dry_run' as const,
+    ...shown,
+    // As an example: the email that is sent gets its own.
+    message_id: `<${id}@${from.domain}>`,
+    envelope,
+    relay: choice ? (choice.chosen?.relayId ?? null) : 'simulator',
+    relay_reason: choice ? (choice.chosen?.reason ?? 'none') : 'test_key',
+    other_relays: (choice?.others ?? []).map(({ relayId, reason }) => ({ relay: relayId, reason })),
+    size_bytes: mime.byteLength,
+    mime_base64: Buffer.from(mime).toString('base64'),
+  };
+}
+
 function formatAll(mailboxes: readonly Mailbox[]): string[] {
   return mailboxes.map(formatMailbox);
 }
@@ -62,6 +87,8 @@ function formatAll(mailboxes: readonly Mailbox[]): string[] {
 /** What the wire format calls our events. It knows no doubt and no expiry; what is not in here it need not know. */
 const WIRE_EVENTS: Readonly<Record<string, string>> = {
   queued: 'queued',
+  scheduled: 'scheduled',
+  complained: 'complained',
   delivered: 'delivered',
   delivery_delayed: 'delivery_delayed',
   in_doubt: 'delivery_delayed',
@@ -71,15 +98,19 @@ const WIRE_EVENTS: Readonly<Record<string, string>> = {
   suppressed: 'suppressed',
   canceled: 'canceled',
 };
+const REJECTIONS: readonly string[] = ['invalid_address', 'test_address', 'suppressed'] satisfies Rejection[];
 const WIRE_RESOLUTIONS: Readonly<Record<string, string>> = {
   delivered: 'delivered',
   drop: 'canceled',
   resend: 'delivery_delayed',
 };
 
-function lastEvent(timeline: readonly TimelineEvent[]): string {
-  const known = timeline.map(({ type, reason }) =>
-    type === 'resolved' ? WIRE_RESOLUTIONS[reason ?? ''] : WIRE_EVENTS[type],
-  );
-  return known.findLast((event) => event !== undefined) ?? 'queued';
+function lastEvent({ timeline, scheduledAtMs = 0 }: LedgerMessage): string {
+  const known = timeline.map(({ type, reason }) => {
+    if (type === 'resolved') return WIRE_RESOLUTIONS[reason ?? ''];
+    // What was rejected at once says nothing about the rest.
+    return REJECTIONS.includes(reason ?? '') ? undefined : WIRE_EVENTS[type];
+  });
+  const last = known.findLast((event) => event !== undefined) ?? 'queued';
+  return last === 'scheduled' && scheduledAtMs <= Date.now() ? 'queued' : last;
 }

@@ -1,51 +1,96 @@
 import { type Context, Hono } from 'hono';
+import * as z from 'zod';
 import { settingsOf } from '../../env.ts';
 import { AppError } from '../../errors.ts';
-import type { readEmail } from '../../services/email-input.ts';
+import { cancelEmail, rescheduleEmail } from '../../services/cancel-email.ts';
+import { dryRun } from '../../services/dry-run.ts';
+import type { EmailDraft } from '../../services/email-input.ts';
 import { getEmail, listEmails } from '../../services/read-emails.ts';
 import { checkNamedRelays } from '../../services/relays.ts';
 import { resolveDelivery } from '../../services/resolve-delivery.ts';
-import { RefusedByLedger, sendEmails } from '../../services/send-emails.ts';
+import { RefusedByLedger, type Sent, sendEmails } from '../../services/send-emails.ts';
+import { isTestActor } from '../../services/service-context.ts';
+import { sortOut } from '../../services/sort-out-batch.ts';
 import { type AppTypes, serviceContextOf } from '../app-types.ts';
 import { jsonBody, readJson } from '../json-body.ts';
 import { listBody, pageQuery } from '../pagination.ts';
 import { queryOf, validate } from '../validation.ts';
-import { batch, emailOf, resolution } from './emails-input.ts';
-import { detailBody, overviewBody } from './emails-output.ts';
+import { batch, emailOf, reschedule, resolution } from './emails-input.ts';
+import { deliveriesBody, detailBody, dryRunBody, overviewBody } from './emails-output.ts';
+
+const sendQuery = z.object({ dry_run: z.enum(['true', 'false']).optional() });
 
 export const emailRoutes = new Hono<AppTypes>()
-  .post('/', async (c) => {
-    const body = await readJson(c, { limitBytes: settingsOf(c.env).REQUEST_BODY_LIMIT_BYTES });
-    const [id] = await send(c, [emailOf(body, '')], () => '');
-    return c.json({ id });
+  .post('/', queryOf(sendQuery), async (c) => {
+    const body = await readEmailJson(c);
+    const drafts = [emailOf(body, { isTest: isTest(c) })];
+    if (c.req.valid('query').dry_run === 'true') return c.json(dryRunBody(await preview(c, drafts)));
+    const [sent] = await send(c, drafts, { prefixOf: () => '' });
+    return c.json(sentBody(sent));
   })
-  .post('/batch', async (c) => {
-    if (c.req.header('x-batch-validation') === 'permissive') {
-      throw new AppError('field_not_supported', { field: 'x-batch-validation: permissive' });
-    }
-    const body = await readJson(c, { limitBytes: settingsOf(c.env).REQUEST_BODY_LIMIT_BYTES });
-    const items = validate(batch, body);
+  .post('/batch', queryOf(sendQuery), async (c) => {
+    if (c.req.valid('query').dry_run === 'true')
+      throw new AppError('field_not_supported', { field: 'dry_run' });
+    const isPermissive = readBatchValidation(c) === 'permissive';
+    const items = validate(batch, await readEmailJson(c));
+    if (isPermissive) return c.json(await sendPermissive(c, items));
     const prefixOf = (index: number) => `[${index}].`;
-    const drafts = items.map((item, index) => emailOf(item, prefixOf(index)));
-    const ids = await send(c, drafts, prefixOf);
-    return c.json({ data: ids.map((id) => ({ id })) });
+    const drafts = items.map((item, index) => emailOf(item, { prefix: prefixOf(index), isTest: isTest(c) }));
+    return c.json({ data: (await send(c, drafts, { prefixOf })).map(sentBody) });
   })
   .get('/', queryOf(pageQuery), async (c) => {
     const page = await listEmails(serviceContextOf(c), c.req.valid('query'));
     return c.json(listBody(page, overviewBody));
   })
   .get('/:id', async (c) => c.json(detailBody(await getEmail(serviceContextOf(c), c.req.param('id')))))
+  .patch('/:id', jsonBody(reschedule), async (c) => {
+    const { scheduled_at: scheduledAt } = c.req.valid('json');
+    return c.json(detailBody(await rescheduleEmail(serviceContextOf(c), c.req.param('id'), scheduledAt)));
+  })
+  .post('/:id/cancel', async (c) =>
+    c.json(detailBody(await cancelEmail(serviceContextOf(c), c.req.param('id')))),
+  )
   .post('/:id/deliveries/:n/resolve', jsonBody(resolution), async (c) => {
     const n = /^\d{1,4}$/.test(c.req.param('n')) ? Number(c.req.param('n')) : undefined;
     const decision = { n, resolution: c.req.valid('json').resolution };
     return c.json(detailBody(await resolveDelivery(serviceContextOf(c), c.req.param('id'), decision)));
   });
 
+function isTest(c: Context<AppTypes>): boolean {
+  return isTestActor(serviceContextOf(c).actor);
+}
+
+function readEmailJson(c: Context<AppTypes>): Promise<unknown> {
+  return readJson(c, { limitBytes: settingsOf(c.env).REQUEST_BODY_LIMIT_BYTES });
+}
+
+function readBatchValidation(c: Context<AppTypes>): 'strict' | 'permissive' {
+  const field = 'x-batch-validation';
+  const mode = c.req.header(field) ?? 'strict';
+  if (mode === 'strict' || mode === 'permissive') return mode;
+  throw new AppError('invalid_field', { field, reason: 'must be `strict` or `permissive`' });
+}
+
+/** The good ones go, and each of the others is told what is wrong with it. */
+async function sendPermissive(c: Context<AppTypes>, items: readonly unknown[]) {
+  const { drafts, errors } = await sortOut(serviceContextOf(c), items, {
+    boundDomainId: c.get('boundDomainId'),
+    read: (item) => emailOf(item, { isTest: isTest(c) }),
+  });
+  const left = errors.map(({ index }) => items[index]);
+  const fingerprintOf = JSON.stringify(['permissive', errors.map(({ index }) => index), left]);
+  const sent = drafts.length === 0 ? [] : await send(c, drafts, { prefixOf: () => '', fingerprintOf });
+  return {
+    data: sent.map(sentBody),
+    errors: errors.map(({ index, error }) => ({ index, message: error.message, code: error.code })),
+  };
+}
+
 async function send(
   c: Context<AppTypes>,
-  drafts: ReturnType<typeof readEmail>[],
-  prefixOf: (index: number) => string,
-): Promise<readonly string[]> {
+  drafts: readonly EmailDraft[],
+  options: { readonly prefixOf: (index: number) => string; readonly fingerprintOf?: string },
+): Promise<Sent['emails']> {
   const idempotencyKey = c.req.header('idempotency-key');
   if (idempotencyKey !== undefined && !/^[\x20-\x7e]{1,256}$/.test(idempotencyKey)) {
     throw new AppError('invalid_idempotency_key');
@@ -53,17 +98,30 @@ async function send(
   try {
     const context = serviceContextOf(c);
     const relayIds = drafts.map((draft) => draft.summary.relayId);
-    await checkNamedRelays(context, relayIds, (index) => `${prefixOf(index)}relay`);
-    const { ids, rate } = await sendEmails(context, drafts, {
+    await checkNamedRelays(context, relayIds, (index) => `${options.prefixOf(index)}relay`);
+    const { emails, rate } = await sendEmails(context, drafts, {
       idempotencyKey,
       boundDomainId: c.get('boundDomainId'),
+      fingerprintOf: options.fingerprintOf,
     });
     setRateHeaders(c, rate);
-    return ids;
+    return emails;
   } catch (error) {
     if (error instanceof RefusedByLedger) setRateHeaders(c, error.rate);
     throw error;
   }
+}
+
+async function preview(c: Context<AppTypes>, [draft]: readonly EmailDraft[]) {
+  const context = serviceContextOf(c);
+  if (!draft) throw new AppError('internal_error');
+  await checkNamedRelays(context, [draft.summary.relayId], () => 'relay');
+  return dryRun(context, draft, { boundDomainId: c.get('boundDomainId') });
+}
+
+/** `deliveries` is our own. It is empty for a repeated request whose mail is past its retention. */
+function sentBody(sent: Sent['emails'][number] | undefined) {
+  return { id: sent?.id, deliveries: sent?.email ? deliveriesBody(sent.email) : [] };
 }
 
 function setRateHeaders(

@@ -103,12 +103,6 @@ export class Ledger {
     return this.queueOf(item.progress).isInHand(item.id);
   }
 
-  /** When the first message that waits for a time is due. */
-  nextDueAt(): number | undefined {
-    const times = [this.queue.nextDueAt(), this.tests.nextDueAt()].filter((atMs) => atMs !== undefined);
-    return times.length === 0 ? undefined : Math.min(...times);
-  }
-
   /** Takes back what is not at its dot, whatever the pump has in mind with it. */
   cancel(id: string, nowMs: number): CancelOutcome {
     const item = this.messages.find(id);
