@@ -35,9 +35,9 @@ export async function rescheduleEmail(
   scheduledAt: string,
 ): Promise<EmailDetail> {
   const { env, scope } = context;
+  await getChangeableEmail(context, id);
   const nowMs = Date.now();
   const { atMs } = readScheduledTime(scheduledAt, 'scheduled_at', nowMs);
-  await getChangeableEmail(context, id);
   const outbox = outboxOf(env, scope.accountId, parseMessageId(id)?.shard);
   switch (await outbox.rescheduleMessage(id, atMs ?? nowMs)) {
     case 'rescheduled':
