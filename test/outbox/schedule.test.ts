@@ -80,17 +80,19 @@ test('kill -9 loses no scheduled message, sends none before its time, and brings
   const first = await startDevServer({ settings });
   running.push(first);
   const { client } = await openAccount(first.url, first.adminToken, { relay: { port: server.port } });
-  const at = inMs(8000);
   const sent = await client.post(
     '/v1/emails/batch',
-    ['Kept', 'Canceled', 'Moved'].map((subject) => ({ ...email, subject, scheduled_at: at })),
+    ['Kept', 'Canceled', 'Moved'].map((subject) => ({ ...email, subject, scheduled_at: 'in 1 day' })),
   );
   const [kept, canceled, moved] = sent.body.data.map(({ id }: { id: string }) => `/v1/emails/${id}`);
   expect((await client.post(`${canceled}/cancel`)).status).toBe(200);
-  expect((await client.call('PATCH', moved, { scheduled_at: 'in 1 day' })).status).toBe(200);
+  expect((await client.call('PATCH', moved, { scheduled_at: 'in 2 days' })).status).toBe(200);
   await first.kill();
 
   running.push(await startDevServer({ persistTo: first.persistTo, port: first.port, settings }));
+  expect((await client.get(kept)).body.last_event).toBe('scheduled');
+  const at = inMs(1000);
+  expect((await client.call('PATCH', kept, { scheduled_at: at })).status).toBe(200);
   const found = await client.until(kept, isDelivered, 30_000);
   expect(Date.parse(found.timeline.at(-1).created_at)).toBeGreaterThanOrEqual(Date.parse(at));
   expect(server.messages.map(({ data }) => /Subject: (.*)\r/.exec(data.toString())?.[1])).toEqual(['Kept']);

@@ -35,18 +35,14 @@ function post(client: ApiClient, agent: Agent, key: string): Promise<{ status: n
       'content-length': Buffer.byteLength(body),
       'idempotency-key': key,
     };
-    const sent = request(
-      new URL('/v1/emails', client.url),
-      { method: 'POST', agent, headers },
-      (response) => {
-        const pieces: Buffer[] = [];
-        response.on('data', (piece: Buffer) => pieces.push(piece));
-        response.on('end', () => {
-          const { id } = JSON.parse(Buffer.concat(pieces).toString());
-          resolve({ status: response.statusCode ?? 0, id });
-        });
-      },
-    );
+    const sent = request(`${client.url.origin}/v1/emails`, { method: 'POST', agent, headers }, (response) => {
+      const pieces: Buffer[] = [];
+      response.on('data', (piece: Buffer) => pieces.push(piece));
+      response.on('end', () => {
+        const { id } = JSON.parse(Buffer.concat(pieces).toString());
+        resolve({ status: response.statusCode ?? 0, id });
+      });
+    });
     sent.on('error', reject);
     sent.end(body);
   });
