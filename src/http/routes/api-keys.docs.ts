@@ -30,6 +30,7 @@ const apiKey = z
   .object({
     id: idOf('apiKey'),
     name: z.string(),
+    mode: z.enum(['live', 'test']),
     created_at: isoTime,
     last_used_at: isoTime.nullable().meta({ description: 'Exact to the day.' }),
   })
@@ -49,6 +50,7 @@ export const apiKeyDocs: ResourceDocs = {
           name: NAME_TEXT,
           permission: '`full_access`, or `sending_access`: may send and nothing else.',
           domain_id: 'The key may send from this domain only.',
+          mode: '`test`: its mail goes to nobody, and it changes nothing but test mail.',
         }),
         example: { name: 'Billing', permission: 'sending_access' },
       },
@@ -65,7 +67,7 @@ export const apiKeyDocs: ResourceDocs = {
         200: {
           description: 'A page of keys, without what is secret.',
           schema: pageOf(apiKey),
-          example: examplePage({ id, name: 'Billing', created_at: EXAMPLE_TIME, last_used_at: null }),
+          example: examplePage({ id, name: 'Billing', mode: 'live', created_at: EXAMPLE_TIME, last_used_at: null }),
         },
       },
     },

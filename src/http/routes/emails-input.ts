@@ -6,9 +6,9 @@ import { validate } from '../validation.ts';
 
 const addresses = z.union([z.string().max(1000), z.array(z.string().max(1000)).max(50)]);
 const tagPart = z.string().regex(/^[A-Za-z0-9_-]{1,256}$/);
-const MAX_BATCH = 100;
+export const MAX_BATCH = 100;
 
-const attachment = z.strictObject({
+export const attachmentItem = z.strictObject({
   content: z.unknown().optional(),
   filename: z.string().optional(),
   content_type: z.string().optional(),
@@ -16,7 +16,7 @@ const attachment = z.strictObject({
   path: z.unknown().optional(),
 });
 
-const email = z.strictObject({
+export const emailItem = z.strictObject({
   from: z.string().max(1000),
   to: addresses,
   cc: addresses.optional(),
@@ -30,7 +30,7 @@ const email = z.strictObject({
     .array(z.strictObject({ name: tagPart, value: tagPart }))
     .max(50)
     .optional(),
-  attachments: z.array(attachment).optional(),
+  attachments: z.array(attachmentItem).optional(),
   scheduled_at: z.string().max(100).optional(),
   // Our own.
   relay: z.string().max(64).optional(),
@@ -40,15 +40,15 @@ const email = z.strictObject({
   template: z.unknown().optional(),
   topic_id: z.unknown().optional(),
 });
-export const reschedule = z.strictObject({ scheduled_at: z.string().max(100) });
-export const resolution = z.strictObject({ resolution: z.enum(['delivered', 'resend', 'drop']) });
-export const batch = z.array(z.unknown()).min(1).max(MAX_BATCH);
+export const rescheduleBody = z.strictObject({ scheduled_at: z.string().max(100) });
+export const resolveBody = z.strictObject({ resolution: z.enum(['delivered', 'resend', 'drop']) });
+export const batchBody = z.array(z.unknown()).min(1).max(MAX_BATCH);
 
-type Email = z.output<typeof email>;
+type Email = z.output<typeof emailItem>;
 
 export function emailOf(value: unknown, options: ReadOptions): EmailDraft {
   const { prefix = '' } = options;
-  const input = validate(email, value, prefix);
+  const input = validate(emailItem, value, prefix);
   refuseUnserved(input, prefix);
   return readEmail(input, options);
 }

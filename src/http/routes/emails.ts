@@ -15,10 +15,10 @@ import { type AppTypes, serviceContextOf } from '../app-types.ts';
 import { jsonBody, readJson } from '../json-body.ts';
 import { listBody, pageQuery } from '../pagination.ts';
 import { queryOf, validate } from '../validation.ts';
-import { batch, emailOf, reschedule, resolution } from './emails-input.ts';
+import { batchBody, emailOf, rescheduleBody, resolveBody } from './emails-input.ts';
 import { deliveriesBody, detailBody, dryRunBody, overviewBody } from './emails-output.ts';
 
-const sendQuery = z.object({ dry_run: z.enum(['true', 'false']).optional() });
+export const sendQuery = z.object({ dry_run: z.enum(['true', 'false']).optional() });
 
 export const emailRoutes = new Hono<AppTypes>()
   .post('/', queryOf(sendQuery), async (c) => {
@@ -32,7 +32,7 @@ export const emailRoutes = new Hono<AppTypes>()
     if (c.req.valid('query').dry_run === 'true')
       throw new AppError('field_not_supported', { field: 'dry_run' });
     const isPermissive = readBatchValidation(c) === 'permissive';
-    const items = validate(batch, await readEmailJson(c));
+    const items = validate(batchBody, await readEmailJson(c));
     if (isPermissive) return c.json(await sendPermissive(c, items));
     const prefixOf = (index: number) => `[${index}].`;
     const drafts = items.map((item, index) => emailOf(item, { prefix: prefixOf(index), isTest: isTest(c) }));
@@ -43,14 +43,14 @@ export const emailRoutes = new Hono<AppTypes>()
     return c.json(listBody(page, overviewBody));
   })
   .get('/:id', async (c) => c.json(detailBody(await getEmail(serviceContextOf(c), c.req.param('id')))))
-  .patch('/:id', jsonBody(reschedule), async (c) => {
+  .patch('/:id', jsonBody(rescheduleBody), async (c) => {
     const { scheduled_at: scheduledAt } = c.req.valid('json');
     return c.json(detailBody(await rescheduleEmail(serviceContextOf(c), c.req.param('id'), scheduledAt)));
   })
   .post('/:id/cancel', async (c) =>
     c.json(detailBody(await cancelEmail(serviceContextOf(c), c.req.param('id')))),
   )
-  .post('/:id/deliveries/:n/resolve', jsonBody(resolution), async (c) => {
+  .post('/:id/deliveries/:n/resolve', jsonBody(resolveBody), async (c) => {
     const n = /^\d{1,4}$/.test(c.req.param('n')) ? Number(c.req.param('n')) : undefined;
     const decision = { n, resolution: c.req.valid('json').resolution };
     return c.json(detailBody(await resolveDelivery(serviceContextOf(c), c.req.param('id'), decision)));
