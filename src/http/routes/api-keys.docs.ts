@@ -67,7 +67,13 @@ export const apiKeyDocs: ResourceDocs = {
         200: {
           description: 'A page of keys, without what is secret.',
           schema: pageOf(apiKey),
-          example: examplePage({ id, name: 'Billing', mode: 'live', created_at: EXAMPLE_TIME, last_used_at: null }),
+          example: examplePage({
+            id,
+            name: 'Billing',
+            mode: 'live',
+            created_at: EXAMPLE_TIME,
+            last_used_at: null,
+          }),
         },
       },
     },
