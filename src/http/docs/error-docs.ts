@@ -22,7 +22,7 @@ const ALWAYS: readonly ErrorCode[] = ['internal_error', 'unavailable'];
 const OF_ACCESS: Readonly<Record<NonNullable<OperationDocs['access']>, readonly ErrorCode[]>> = {
   public: [],
   operator: ['missing_api_key', 'invalid_api_key', 'invalid_admin_token'],
-  key: ['missing_api_key', 'invalid_api_key', 'restricted_api_key', 'account_closed'],
+  key: ['missing_api_key', 'invalid_api_key', 'restricted_api_key', 'test_key_refused', 'account_closed'],
   sending_key: ['missing_api_key', 'invalid_api_key', 'account_suspended', 'account_closed'],
 };
 const OF_BODY: readonly ErrorCode[] = [

@@ -366,7 +366,7 @@ export const emailDocs: ResourceDocs = {
         example: { scheduled_at: 'in 2 hours' },
       },
       responses: { 200: { description: 'The email as it is now.', schema: detail, example: detailExample } },
-      errors: ['not_scheduled', 'test_key_refused'],
+      errors: ['not_scheduled'],
     },
     'POST /v1/emails/:id/cancel': {
       operationId: 'cancelEmail',
@@ -374,7 +374,7 @@ export const emailDocs: ResourceDocs = {
       description:
         'Once this answers 200, no copy leaves any more. What was delivered stays so. Repeating it changes nothing.',
       responses: { 200: { description: 'The email as it is now.', schema: detail, example: detailExample } },
-      errors: ['already_sent', 'send_in_progress', 'test_key_refused'],
+      errors: ['already_sent', 'send_in_progress'],
     },
     'POST /v1/emails/:id/deliveries/:n/resolve': {
       operationId: 'resolveDelivery',
@@ -387,7 +387,7 @@ export const emailDocs: ResourceDocs = {
         example: { resolution: 'delivered' },
       },
       responses: { 200: { description: 'The email as it is now.', schema: detail, example: detailExample } },
-      errors: ['conflict', 'test_key_refused'],
+      errors: ['conflict'],
     },
   },
 };
