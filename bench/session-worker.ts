@@ -50,6 +50,7 @@ export class SenderBench extends DurableObject<BenchEnv> {
         if (undelivered === 0) resolve();
         return decisions.map(written);
       },
+      isRevoked: () => false,
       release: () => reject(new Error('a session gave a message back')),
       closeRelay: () => ({ untilMs: 0, failover: false }),
       policyOf: () => 'retry',

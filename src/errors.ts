@@ -10,6 +10,7 @@ export const ERROR_MESSAGES = {
   too_many_failures:
     'Too many requests with invalid API keys. Try again after the time in the retry-after header.',
   restricted_api_key: 'This API key is restricted to only send emails.',
+  test_key_refused: 'A test key changes nothing but test mail.',
   account_suspended: 'This account is suspended.',
   account_unconfirmed:
     'The address of this account is not confirmed yet. Follow the link in the mail, or ask for another one.',
@@ -44,6 +45,9 @@ export const ERROR_MESSAGES = {
   backlog_full: 'This account has too many messages waiting. Try again once some were delivered.',
   overloaded: 'The server has as many bytes in hand as it can hold. Try again shortly.',
   conflict: '{reason}',
+  not_scheduled: 'This email is not scheduled any more, so its time cannot be changed.',
+  already_sent: 'Nothing of this email is left to cancel: {deliveries}.',
+  send_in_progress: 'This email is being handed to a relay at this moment. Ask again for what became of it.',
   internal_error: 'An unexpected error occurred. The request_id identifies it in the log.',
   unavailable: 'A part of the service is not available. Try again shortly.',
 } as const;

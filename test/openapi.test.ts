@@ -127,15 +127,18 @@ describe('a response', () => {
     request_id: 'req_01jdf3x8a0q4m7wz2e5c9tgkbn',
   });
 
+  const suppression = { object: 'suppression', id: 'sup_01jdf3x8a0q4m7wz2e5c9tgkbn' };
+  const add = (body: unknown, path = '/v1/suppressions') => faultOf('POST', path, 201, body);
+
   test('that is as described has no fault', () => {
-    expect(faultOf('POST', '/v1/emails?x=1', 200, { id })).toBeUndefined();
+    expect(add(suppression, '/v1/suppressions?x=1')).toBeUndefined();
     expect(faultOf('GET', `/v1/emails/${id}`, 404, error(404, 'not_found', 'not_found'))).toBeUndefined();
   });
 
   test('with a missing, wrong or undescribed field is refused, and the field is named', () => {
-    expect(faultOf('POST', '/v1/emails', 200, {})).toContain("required property 'id'");
-    expect(faultOf('POST', '/v1/emails', 200, { id: 7 })).toContain('/id must be string');
-    expect(faultOf('POST', '/v1/emails', 200, { id, secret: 1 })).toContain('"additionalProperty":"secret"');
+    expect(add({ object: 'suppression' })).toContain("required property 'id'");
+    expect(add({ ...suppression, id: 7 })).toContain('/id must be string');
+    expect(add({ ...suppression, secret: 1 })).toContain('"additionalProperty":"secret"');
     expect(faultOf('POST', '/v1/emails/batch', 200, { data: [{ id, x: 1 }] })).toContain('/data/0');
     expect(validator.faultOf({ method: 'GET', path: '/health', status: 200, body: 'ok' })).toContain(
       'not JSON',

@@ -1,15 +1,15 @@
 /**
- * API keys: `er_live_`, 28 random base62 characters (166 bits), and 6 that are the CRC32 of everything
+ * API keys: `er_live_` or `er_test_`, 28 random base62 characters (166 bits), and 6 that are the CRC32 of everything
  * before them, so that a typo is refused without a query. Only the SHA-256 of the whole key is stored.
  */
 import { createHash } from 'node:crypto';
 import { crc32 } from 'node:zlib';
 
 const ALPHABET = '0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz';
-const PREFIX = 'er_live';
+const PREFIXES = { live: 'er_live', test: 'er_test' } as const;
 const RANDOM_LENGTH = 28;
 const CHECKSUM_LENGTH = 6;
-const PATTERN = new RegExp(`^${PREFIX}_[0-9A-Za-z]{${RANDOM_LENGTH + CHECKSUM_LENGTH}}$`);
+const PATTERN = new RegExp(`^er_(?:live|test)_[0-9A-Za-z]{${RANDOM_LENGTH + CHECKSUM_LENGTH}}$`);
 
 export interface NewApiKey {
   /** The key itself; shown once. */
@@ -19,10 +19,14 @@ export interface NewApiKey {
   readonly lastFour: string;
 }
 
-export function newApiKey(): NewApiKey {
-  const body = `${PREFIX}_${randomBase62(RANDOM_LENGTH)}`;
+/** Mail sent with a test key goes to nobody. */
+export type KeyMode = keyof typeof PREFIXES;
+
+export function newApiKey(mode: KeyMode = 'live'): NewApiKey {
+  const prefix = PREFIXES[mode];
+  const body = `${prefix}_${randomBase62(RANDOM_LENGTH)}`;
   const token = body + checksumOf(body);
-  return { token, hash: hashApiKey(token), prefix: PREFIX, lastFour: token.slice(-4) };
+  return { token, hash: hashApiKey(token), prefix, lastFour: token.slice(-4) };
 }
 
 /** True for a string that could be a key: its form and its checksum. */
@@ -30,6 +34,11 @@ export function isWellFormedApiKey(text: string): boolean {
   if (!PATTERN.test(text)) return false;
   const body = text.slice(0, -CHECKSUM_LENGTH);
   return checksumOf(body) === text.slice(-CHECKSUM_LENGTH);
+}
+
+/** Of a well-formed key. It cannot be changed: the checksum covers it, and the hash is of the whole. */
+export function modeOfApiKey(token: string): KeyMode {
+  return token.startsWith(`${PREFIXES.test}_`) ? 'test' : 'live';
 }
 
 export function hashApiKey(token: string): Uint8Array {

@@ -15,6 +15,7 @@ import {
 import {
   advance,
   type DeliveryState,
+  isScheduled,
   openRecipients,
   type Progress,
   type TimelineEvent,
@@ -115,6 +116,42 @@ export function applyResolution(
   };
   const event: TimelineEvent = { type: 'resolved', atMs: nowMs, recipients: [recipient], reason: resolution };
   return { progress: advance(progress, new Map([[recipient, change]]), [event]), replyTexts: new Map() };
+}
+
+/**
+ * The customer takes back what was not sent; undefined where nothing is left to take back. What is in doubt gets
+ * no further copy, and says that the first may have arrived. The caller knows that no recipient is at its dot.
+ */
+export function applyCancel(progress: Progress, nowMs: number): Progress | undefined {
+  const recipients = openRecipients(progress);
+  if (recipients.length === 0) return undefined;
+  const changes = new Map<number, DeliveryState>();
+  for (const index of recipients) {
+    const delivery = progress.deliveries[index];
+    if (!delivery) continue;
+    const { nextAttemptAtMs: _, reason: _reason, ...rest } = delivery;
+    const doubt = isInDoubt(progress, index) ? { reason: 'may_have_arrived' } : {};
+    changes.set(index, { ...rest, ...doubt, status: 'canceled', updatedAtMs: nowMs });
+  }
+  return advance(progress, changes, [{ type: 'canceled', atMs: nowMs, recipients }]);
+}
+
+/** Another time for what is still scheduled; undefined where it is not. A time that has come means at once. */
+export function applyReschedule(
+  progress: Progress,
+  scheduledAtMs: number,
+  nowMs: number,
+): Progress | undefined {
+  if (!isScheduled(progress, nowMs)) return undefined;
+  const atMs = Math.max(scheduledAtMs, nowMs);
+  const changes = new Map<number, DeliveryState>();
+  for (const index of openRecipients(progress)) {
+    const delivery = progress.deliveries[index];
+    if (delivery) changes.set(index, { ...delivery, updatedAtMs: nowMs, nextAttemptAtMs: atMs });
+  }
+  const recipients = [...changes.keys()];
+  const event: TimelineEvent = { type: 'scheduled', atMs: nowMs, recipients };
+  return { ...advance(progress, changes, [event]), scheduledAtMs: atMs };
 }
 
 /** Four days are over. */

@@ -2,6 +2,8 @@
 
 export type DeliveryStatus =
   | 'queued'
+  /** Shown of what is queued for a later time, and never stored: an older version would not send it. */
+  | 'scheduled'
   | 'sending'
   | 'deferred'
   | 'delivered'
@@ -29,6 +31,8 @@ export interface DeliveryState {
 
 export type TimelineEventType =
   | 'queued'
+  /** Is to be sent later; again where the time was changed. */
+  | 'scheduled'
   | 'delivered'
   | 'delivery_delayed'
   | 'bounced'
@@ -36,6 +40,9 @@ export type TimelineEventType =
   | 'expired'
   | 'suppressed'
   | 'in_doubt'
+  | 'suppressed'
+  | 'canceled'
+  | 'complained'
   /** Goes on to another relay. */
   | 'relay.failover'
   /** The customer ended a doubt. */
@@ -57,21 +64,86 @@ export interface Progress {
   readonly timeline: readonly TimelineEvent[];
   /** Times that a copy may have reached the relay without our knowing. Copies there are at most one more. */
   readonly possibleDuplicates: number;
+  /** When it was to be sent first, where that was not at once. */
+  readonly scheduledAtMs?: number;
+  /** Sent with a test key: the simulator carries it. */
+  readonly isTest?: true;
+}
+
+/** Why a recipient gets no copy, known at acceptance. */
+export type Rejection = 'invalid_address' | 'test_address' | 'suppressed';
+
+export interface AcceptedAs {
+  /** One for each recipient that is only reported; their deliveries follow the others. */
+  readonly rejections?: readonly Rejection[];
+  readonly scheduledAtMs?: number;
+  readonly isTest?: boolean;
 }
 
 /** Retries over four days make about 40 events; a relay that is down all the time makes ten times as many. */
 const TIMELINE_LIMIT = 200;
 
-export function newProgress(recipientCount: number, nowMs: number): Progress {
-  return {
-    deliveries: Array.from({ length: recipientCount }, () => ({
-      status: 'queued' as const,
-      attempts: 0,
-      updatedAtMs: nowMs,
-    })),
-    timeline: [{ type: 'queued', atMs: nowMs }],
-    possibleDuplicates: 0,
+export function newProgress(recipientCount: number, nowMs: number, as: AcceptedAs = {}): Progress {
+  const { rejections = [], scheduledAtMs, isTest } = as;
+  const waiting = {
+    status: 'queued' as const,
+    attempts: 0,
+    updatedAtMs: nowMs,
+    ...(scheduledAtMs === undefined ? {} : { nextAttemptAtMs: scheduledAtMs }),
   };
+  return {
+    deliveries: [
+      ...Array.from({ length: recipientCount }, () => waiting),
+      ...rejections.map((reason) => ({
+        status: endOfRejected(reason),
+        attempts: 0,
+        reason,
+        updatedAtMs: nowMs,
+      })),
+    ],
+    timeline: [
+      { type: scheduledAtMs === undefined ? 'queued' : 'scheduled', atMs: nowMs },
+      ...rejections.map((reason, index) => ({
+        type: endOfRejected(reason),
+        atMs: nowMs,
+        recipients: [recipientCount + index],
+        reason,
+      })),
+    ],
+    possibleDuplicates: 0,
+    ...(scheduledAtMs === undefined ? {} : { scheduledAtMs }),
+    ...(isTest ? { isTest } : {}),
+  };
+}
+
+function endOfRejected(reason: Rejection): 'failed' | 'suppressed' {
+  return reason === 'suppressed' ? 'suppressed' : 'failed';
+}
+
+/** From when on it counts as under way: retries, expiry and the Date header start here. */
+export function startOf(progress: Progress, acceptedAtMs: number): number {
+  return Math.max(progress.scheduledAtMs ?? 0, acceptedAtMs);
+}
+
+/** True while no attempt was made and its time has not come. */
+export function isScheduled(progress: Progress, nowMs: number): boolean {
+  return (
+    progress.scheduledAtMs !== undefined &&
+    progress.scheduledAtMs > nowMs &&
+    progress.deliveries.some((delivery) => isWaitingFor(delivery, progress.scheduledAtMs))
+  );
+}
+
+/** As the customer sees them. */
+export function shownDeliveries(progress: Progress, nowMs: number): readonly DeliveryState[] {
+  if (!isScheduled(progress, nowMs)) return progress.deliveries;
+  return progress.deliveries.map((delivery) =>
+    isWaitingFor(delivery, progress.scheduledAtMs) ? { ...delivery, status: 'scheduled' } : delivery,
+  );
+}
+
+function isWaitingFor(delivery: DeliveryState, atMs: number | undefined): boolean {
+  return delivery.status === 'queued' && delivery.attempts === 0 && delivery.nextAttemptAtMs === atMs;
 }
 
 /** A delivery that another attempt may still change without anybody asking for it. */
@@ -103,6 +175,7 @@ export function advance(
   doubts = 0,
 ): Progress {
   return {
+    ...progress,
     deliveries: progress.deliveries.map((delivery, index) => changes.get(index) ?? delivery),
     timeline: bounded([...progress.timeline, ...events]),
     possibleDuplicates: progress.possibleDuplicates + doubts,

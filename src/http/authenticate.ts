@@ -28,15 +28,16 @@ export const requireApiKey: MiddlewareHandler<AppTypes> = async (c, next) => {
     c.executionCtx.waitUntil(work.catch(() => undefined));
   });
   if (!found) throw await failureOf(c.env, clientIp);
-  const { key, scope } = found;
+  const { key, scope, isTest } = found;
   const sends = c.req.method === 'POST' && SENDING_PATHS.has(c.req.path);
   if (key.permission !== 'full_access' && !sends) throw new AppError('restricted_api_key');
+  if (isTest && changesMoreThanMail(c)) throw new AppError('test_key_refused');
   if (key.accountStatus === 'closed') throw new AppError('account_closed');
   if (key.accountStatus === 'suspended' && sends) throw new AppError('account_suspended');
   c.set('service', {
     env: c.env,
     scope,
-    actor: { kind: 'api_key', keyId: key.id },
+    actor: { kind: 'api_key', keyId: key.id, ...(isTest ? { isTest } : {}) },
     requestId: c.get('requestId'),
   });
   if (key.domainId !== null) c.set('boundDomainId', key.domainId);
@@ -50,6 +51,11 @@ export const requireApiKey: MiddlewareHandler<AppTypes> = async (c, next) => {
 async function failureOf(env: Env, clientIp: string | undefined): Promise<AppError> {
   const outcome = await env.FAILED_KEY_LIMIT?.limit({ key: clientIp ?? 'unknown' });
   return new AppError(outcome?.success === false ? 'too_many_failures' : 'invalid_api_key');
+}
+
+/** A test key lies in places where a live one must not: it changes nothing but test mail. */
+function changesMoreThanMail(c: Context<AppTypes>): boolean {
+  return c.req.method !== 'GET' && c.req.path !== '/v1/emails' && !c.req.path.startsWith('/v1/emails/');
 }
 
 function bearerToken(c: Context<AppTypes>): string {

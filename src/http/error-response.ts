@@ -14,6 +14,7 @@ export const ERROR_WIRE: Record<ErrorCode, readonly [status: ContentfulStatusCod
   address_not_allowed: [403, 'invalid_access'],
   too_many_failures: [429, 'rate_limit_exceeded'],
   restricted_api_key: [401, 'restricted_api_key'],
+  test_key_refused: [403, 'restricted_api_key'],
   account_suspended: [403, 'invalid_access'],
   account_unconfirmed: [403, 'invalid_access'],
   account_closed: [403, 'invalid_access'],
@@ -46,6 +47,9 @@ export const ERROR_WIRE: Record<ErrorCode, readonly [status: ContentfulStatusCod
   backlog_full: [429, 'rate_limit_exceeded'],
   overloaded: [503, 'application_error'],
   conflict: [409, 'validation_error'],
+  not_scheduled: [409, 'validation_error'],
+  already_sent: [409, 'validation_error'],
+  send_in_progress: [409, 'validation_error'],
   internal_error: [500, 'internal_server_error'],
   unavailable: [503, 'application_error'],
 };

@@ -2,7 +2,15 @@
  * The way into an account's Outbox: the only file of `outbox/` that `http` and `services` import.
  * Everything that crosses is plain data; message content crosses sealed.
  */
-import type { DeliveryState, TimelineEvent } from '../delivery/progress.ts';
+import type { MessageRoute } from '../delivery/choose-relay.ts';
+import type { ExplainedChoice } from '../delivery/explain-choice.ts';
+import {
+  type AcceptedAs,
+  type DeliveryState,
+  newProgress,
+  shownDeliveries,
+  type TimelineEvent,
+} from '../delivery/progress.ts';
 import { type Env, settingsOf } from '../env.ts';
 import type { QuotaPart } from './quota-grants.ts';
 import type { LeaseAnswer, LeaseRequest } from './quota-keeper.ts';
@@ -13,7 +21,8 @@ import type { EventPosition } from './webhooks/event-id.ts';
 import type { EventPayload } from './webhooks/event-payload.ts';
 import type { AttemptResult } from './webhooks/retry-plan.ts';
 
-export type { DeliveryState, TimelineEvent } from '../delivery/progress.ts';
+export type { ChoiceReason, ExplainedChoice } from '../delivery/explain-choice.ts';
+export type { DeliveryState, Rejection, TimelineEvent } from '../delivery/progress.ts';
 export * from './message-content.ts';
 export * from './shards.ts';
 export * from './usage.ts';
@@ -26,7 +35,7 @@ export * from './webhooks/event-payload.ts';
 export type { AttemptResult } from './webhooks/retry-plan.ts';
 
 /** One message to be put on the ledger. */
-export interface MessageToAccept {
+export interface MessageToAccept extends AcceptedAs {
   readonly id: string;
   readonly recipientCount: number;
   /** As `sealMessage` made them. */
@@ -98,8 +107,26 @@ export interface LedgerMessage {
   readonly deliveries: readonly DeliveryState[];
   readonly timeline: readonly TimelineEvent[];
   readonly possibleDuplicates: number;
+  readonly scheduledAtMs?: number;
+  readonly isTest?: boolean;
   /** Sealed JSON: the last reply text of each recipient, by index. */
   readonly replies?: Uint8Array;
+}
+
+/** What the ledger will say of a message that it just took. */
+export function acceptedMessage(message: MessageToAccept, nowMs: number): LedgerMessage {
+  const { id, summary, scheduledAtMs, isTest } = message;
+  const progress = newProgress(message.recipientCount, nowMs, message);
+  return {
+    id,
+    acceptedAtMs: nowMs,
+    summary,
+    deliveries: shownDeliveries(progress, nowMs),
+    timeline: progress.timeline,
+    possibleDuplicates: 0,
+    ...(scheduledAtMs === undefined ? {} : { scheduledAtMs }),
+    ...(isTest ? { isTest } : {}),
+  };
 }
 
 export interface MessagePage {
@@ -114,6 +141,10 @@ export interface PageRequest {
   /** Newer than this id. */
   readonly before?: string;
 }
+
+/** `at_dot`: a final dot may have left. `ended`: nothing is left to take back. */
+export type CancelOutcome = 'canceled' | 'not_found' | 'at_dot' | 'ended';
+export type RescheduleOutcome = 'rescheduled' | 'not_found' | 'not_scheduled';
 
 export type Resolution = 'delivered' | 'resend' | 'drop';
 
@@ -150,6 +181,11 @@ export interface OutboxApi {
   /** The sealed pieces of a message's head; undefined once its retention is over. */
   findHead(id: string): Promise<readonly Uint8Array[] | undefined>;
   listMessages(page: PageRequest): Promise<MessagePage>;
+  /** In the order of the ids; what is not there is left out. */
+  findMessages(ids: readonly string[]): Promise<readonly LedgerMessage[]>;
+  /** Once it answers `canceled`, no final dot of the message leaves any more. Safe to repeat. */
+  cancelMessage(id: string): Promise<CancelOutcome>;
+  rescheduleMessage(id: string, scheduledAtMs: number): Promise<RescheduleOutcome>;
   /** Ends a doubt that is held. `n` is the delivery's place in the message. */
   resolveDelivery(
     id: string,
@@ -163,6 +199,8 @@ export interface OutboxApi {
   /** Shard 0: the quota changed, or the number of shards. */
   forgetQuotaParts(): Promise<void>;
   findRelayUse(relayId: string): Promise<RelayUse>;
+  /** Which relay would carry such a message now. Writes nothing. */
+  explainRoute(accountId: string, route: MessageRoute): Promise<ExplainedChoice>;
   readStatistics(): Promise<OutboxStatistics>;
   /** Logs what happened to the account outside of any message. In shard 0. */
   recordAccountEvents(accountId: string, entries: readonly AccountEntry[]): Promise<void>;

@@ -8,8 +8,9 @@
  * 4. back to 1, whose write now carries this message's dot.
  *
  * So a dot never leaves before its record is durable, and there is one sync a message. The account's status
- * and its suppressions are checked before MAIL and again before the dot; a message that may not be sent any more after its 354 is
- * stopped by dropping the connection.
+ * and its suppressions are checked before MAIL and again before the dot, and so is cancellation; a message that may
+ * not be sent any more after its 354 is stopped by dropping the connection. The record of the dot is what decides:
+ * it is not written for a message that was taken back, and once it is written, nothing can be taken back.
  */
 
 import type { AttemptContext } from '../delivery/attempt.ts';
@@ -41,6 +42,8 @@ export interface Desk {
   /** Resolves once the decisions are durable. */
   commit(decisions: readonly Decision[]): Promise<readonly LedgerItem[]>;
   release(item: LedgerItem): void;
+  /** True once the customer took the message back. Then `commit` leaves it as it is, without a dot. */
+  isRevoked(item: LedgerItem): boolean;
   /** Closes the relay for a while. Says when, and whether elsewhere, the message may be tried again. */
   closeRelay(item: LedgerItem, cause: RelayCause): { untilMs: number; failover: boolean };
   contextOf(item: LedgerItem): AttemptContext;
@@ -68,6 +71,12 @@ export async function deliverOver(session: SmtpSession, desk: Desk): Promise<voi
   let previous: AtDot | undefined;
   let isFirst = true;
   while (current || previous) {
+    if (current && desk.isRevoked(current.item)) {
+      desk.release(current.item);
+      current = await desk.next();
+      if (!current && !previous) current = await nextOrWait(session, desk);
+      continue;
+    }
     const unsendable = current && unsendableReason(current, session);
     if (current && unsendable) {
       const { item } = current;
@@ -182,7 +191,7 @@ async function sendBody(
     ]);
     return undefined;
   }
-  if (!(await desk.maySend(item))) {
+  if (desk.isRevoked(item) || !(await desk.maySend(item))) {
     session.destroy();
     await desk.commit(settledPrevious);
     desk.release(item);
@@ -194,8 +203,14 @@ async function sendBody(
     ...settledPrevious,
     { item, step: { progress, replyTexts: step.replyTexts }, dot },
   ]);
+  const recorded = written.at(-1) ?? item;
+  if (!recorded.dot?.pending) {
+    // Taken back while the record was on its way.
+    session.destroy();
+    return undefined;
+  }
   return {
-    item: written.at(-1) ?? item,
+    item: recorded,
     accepted: step.accepted,
     transaction,
     reply: settled(transaction.finish()),

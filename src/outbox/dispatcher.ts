@@ -11,7 +11,7 @@ import type { AttemptContext } from '../delivery/attempt.ts';
 import { rankRelays } from '../delivery/choose-relay.ts';
 import { applyRelayClosed, applySuppressed } from '../delivery/ending.ts';
 import { applyDoubt, applyFaultBeforeDot } from '../delivery/outcome.ts';
-import { openRecipients } from '../delivery/progress.ts';
+import { openRecipients, startOf } from '../delivery/progress.ts';
 import { logError } from '../log.ts';
 import type { Reply } from '../smtp/types.ts';
 import type { RelayUse } from './client.ts';
@@ -101,6 +101,10 @@ export class Dispatcher {
       const routed =
         pool.takeParked() ?? (await this.takeAside(pool, sending)) ?? (await this.takeFor(pool, sending));
       if (!routed) return undefined;
+      if (ledger.queue.isRevoked(routed.item.id)) {
+        this.release(routed.item);
+        continue;
+      }
       const suppressed = await this.suppressedOf(routed);
       if (!suppressed) {
         // D1 does not answer: it waits, unchecked mail is not sent.
@@ -360,7 +364,7 @@ export class Dispatcher {
     const { RETRY_FIRST_MS, RETRY_MAX_MS, RETRY_FOR_MS } = this.context.settings;
     return {
       relayId,
-      acceptedAtMs: item.acceptedAtMs,
+      acceptedAtMs: startOf(item.progress, item.acceptedAtMs),
       nowMs: Date.now(),
       random: Math.random(),
       retry: { firstMs: RETRY_FIRST_MS, maxMs: RETRY_MAX_MS, forMs: RETRY_FOR_MS },

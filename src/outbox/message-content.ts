@@ -11,6 +11,7 @@
 import { createHmac } from 'node:crypto';
 import { releaseBytes } from '../crypto/release-bytes.ts';
 import { keyedHash, type SealedPlace, type SealingKey, seal, unseal } from '../crypto/seal.ts';
+import type { Rejection } from '../delivery/progress.ts';
 import type { Attachment, Mailbox } from '../mime/types.ts';
 
 export const PIECE_BYTES = 1024 * 1024;
@@ -29,6 +30,14 @@ export interface MessageSummary {
   readonly relayId?: string;
   /** What to do about doubt; absent: as the account says. */
   readonly inDoubtPolicy?: 'retry' | 'hold';
+  /** Recipients that are reported and not mailed; their deliveries follow those of the others. */
+  readonly rejected?: readonly RejectedRecipient[];
+}
+
+export interface RejectedRecipient {
+  /** As it was given, where it is no address. */
+  readonly address: string;
+  readonly reason: Rejection;
 }
 
 export interface MessageHead {
@@ -54,6 +63,12 @@ export function recipientsOf(summary: MessageSummary): Mailbox[] {
     if (!unique.has(mailbox.address)) unique.set(mailbox.address, mailbox);
   }
   return [...unique.values()];
+}
+
+/** What the recipients are called, in the order of the deliveries: also those that are only reported. */
+export function recipientNamesOf(summary: MessageSummary): string[] {
+  const rejected = summary.rejected ?? [];
+  return [...recipientsOf(summary).map(({ address }) => address), ...rejected.map(({ address }) => address)];
 }
 
 /** Seals a message, and fingerprints it for the comparison behind an idempotency key. */

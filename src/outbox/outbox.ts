@@ -6,7 +6,9 @@
  */
 import { DurableObject } from 'cloudflare:workers';
 import { releaseBytes } from '../crypto/release-bytes.ts';
+import type { MessageRoute } from '../delivery/choose-relay.ts';
 import { applyResolution } from '../delivery/ending.ts';
+import { type ExplainedChoice, explainChoice } from '../delivery/explain-choice.ts';
 import { type Env, type Settings, settingsOf } from '../env.ts';
 import { logError, logEvent } from '../log.ts';
 import { relayGateOf } from '../relay-gate/client.ts';
@@ -15,6 +17,7 @@ import { Bookkeeper } from './bookkeeper.ts';
 import {
   type AcceptRequest,
   type AcceptResult,
+  type CancelOutcome,
   type ClaimRequest,
   type ClaimResult,
   type LedgerMessage,
@@ -25,6 +28,7 @@ import {
   type PageRequest,
   type RateState,
   type RelayUse,
+  type RescheduleOutcome,
   type Resolution,
 } from './client.ts';
 import { GroupCommit } from './group-commit.ts';
@@ -32,12 +36,13 @@ import { deleteClaim, fenceIds, findClaimedIds, writeClaim } from './ledger/clai
 import { LedgerDatabase } from './ledger/database.ts';
 import { Ledger } from './ledger/ledger.ts';
 import { DAY_MS } from './ledger/partitions.ts';
-import { Pump } from './pump.ts';
+import { Pump, type PumpContext } from './pump.ts';
 import type { QuotaPart } from './quota-grants.ts';
 import { type LeaseAnswer, type LeaseRequest, type QuotaDemand, QuotaKeeper } from './quota-keeper.ts';
 import { Registration } from './registration.ts';
 import { DEFAULT_RELAY_ID, SendingStateReader } from './sending-state.ts';
 import { CLAIM_SHARD, shardOf, shareOf } from './shards.ts';
+import { Simulator } from './simulator.ts';
 import { TokenBuckets } from './token-bucket.ts';
 import type { UsageState } from './usage.ts';
 import type { EventPage, EventQuery, WebhookEvent } from './webhooks/event-desk.ts';
@@ -58,6 +63,8 @@ interface QuotaShort {
   readonly rate: RateState;
 }
 
+const SWEEP_EVERY_MS = 60 * 60 * 1000;
+
 export class Outbox extends DurableObject<Env> implements OutboxApi {
   private readonly settings: Settings;
   private readonly database: LedgerDatabase;
@@ -70,9 +77,11 @@ export class Outbox extends DurableObject<Env> implements OutboxApi {
   /** Of the last request; all of them are of one account. */
   private accountId = '';
   private pump: Pump | undefined;
+  private simulator: Simulator | undefined;
   private books: Bookkeeper | undefined;
   private bytesInHand = 0;
   private alarmAtMs: number | undefined;
+  private sweepAtMs = 0;
 
   constructor(ctx: DurableObjectState, env: Env) {
     super(ctx, env);
@@ -154,6 +163,23 @@ export class Outbox extends DurableObject<Env> implements OutboxApi {
     return this.ledger.messages.list(page);
   }
 
+  async findMessages(ids: readonly string[]): Promise<readonly LedgerMessage[]> {
+    return ids.flatMap((id) => this.ledger.messages.findPublic(id) ?? []);
+  }
+
+  async cancelMessage(id: string): Promise<CancelOutcome> {
+    const outcome = this.ledger.cancel(id, Date.now());
+    await this.sync();
+    return outcome;
+  }
+
+  async rescheduleMessage(id: string, scheduledAtMs: number): Promise<RescheduleOutcome> {
+    const outcome = this.ledger.reschedule(id, scheduledAtMs, Date.now());
+    this.kick();
+    await this.sync();
+    return outcome;
+  }
+
   async resolveDelivery(
     id: string,
     n: number,
@@ -161,11 +187,11 @@ export class Outbox extends DurableObject<Env> implements OutboxApi {
   ): Promise<'resolved' | 'not_found' | 'not_in_doubt'> {
     const item = this.ledger.messages.find(id);
     if (!item?.progress.deliveries[n] || !this.books) return 'not_found';
-    if (this.ledger.queue.isInHand(id)) return 'not_in_doubt';
+    if (this.ledger.isInHand(item)) return 'not_in_doubt';
     const step = applyResolution(item.progress, n, resolution, Date.now());
     if (!step) return 'not_in_doubt';
     await this.books.commit([{ item, step, ...(item.dot ? { dot: item.dot } : {}) }]);
-    this.pump?.kick();
+    this.kick();
     return 'resolved';
   }
 
@@ -225,6 +251,12 @@ export class Outbox extends DurableObject<Env> implements OutboxApi {
     return this.pump?.useOf(relayId) ?? { openSessions: 0, breaker: 'closed', deliveredLastMinute: 0 };
   }
 
+  async explainRoute(accountId: string, route: MessageRoute): Promise<ExplainedChoice> {
+    const { relays } = await new SendingStateReader(this.env, accountId).read();
+    const isClosed = ({ id }: { id: string }) => this.pump?.useOf(id).breaker === 'open';
+    return explainChoice(relays, route, { isClosed, random: Math.random });
+  }
+
   async readStatistics(): Promise<OutboxStatistics> {
     const { backlog, possibleDuplicates } = this.ledger;
     return { backlog, possibleDuplicates, usage: this.quota.state() };
@@ -232,16 +264,14 @@ export class Outbox extends DurableObject<Env> implements OutboxApi {
 
   async refresh(): Promise<void> {
     this.pump?.refresh();
-    this.pump?.kick();
-    this.events.courier?.kick();
+    this.kick();
   }
 
   async wake(): Promise<void> {
     // The alarm that is remembered here may be the one that was lost.
     this.alarmAtMs = (await this.ctx.storage.getAlarm()) ?? undefined;
     this.registration.ensure();
-    this.pump?.kick();
-    this.events.courier?.kick();
+    this.kick();
     this.arm();
   }
 
@@ -252,14 +282,9 @@ export class Outbox extends DurableObject<Env> implements OutboxApi {
   override async alarm(): Promise<void> {
     this.alarmAtMs = undefined;
     try {
-      this.ledger.sweep(Date.now(), {
-        bodies: this.settings.BODY_RETENTION_DAYS,
-        metadata: this.settings.METADATA_RETENTION_DAYS,
-        claims: this.settings.IDEMPOTENCY_DAYS,
-      });
+      this.sweep(Date.now());
       this.registration.ensure();
-      this.pump?.kick();
-      this.events.courier?.kick();
+      this.kick();
     } catch (error) {
       logError('alarm_failed', error);
     }
@@ -281,6 +306,16 @@ export class Outbox extends DurableObject<Env> implements OutboxApi {
     }
   }
 
+  private sweep(nowMs: number): void {
+    if (nowMs < this.sweepAtMs) return;
+    this.sweepAtMs = nowMs + SWEEP_EVERY_MS;
+    this.ledger.sweep(nowMs, {
+      bodies: this.settings.BODY_RETENTION_DAYS,
+      metadata: this.settings.METADATA_RETENTION_DAYS,
+      claims: this.settings.IDEMPOTENCY_DAYS,
+    });
+  }
+
   /** One request, synchronously: everything is checked before the idempotency key is claimed. */
   private acceptNow({ request, demand }: Submitted): AcceptResult | QuotaShort {
     const nowMs = Date.now();
@@ -297,9 +332,9 @@ export class Outbox extends DurableObject<Env> implements OutboxApi {
     if (!ok) return { outcome: 'rate_limited', rate, retryAfterSeconds };
     if (this.ledger.backlog + messages.length > shareOf(this.settings.BACKLOG_LIMIT, shards))
       return { outcome: 'backlog_full', rate };
-    const pump = this.belongTo(accountId, shardOf(ids) ?? CLAIM_SHARD);
+    this.belongTo(accountId, shardOf(ids) ?? CLAIM_SHARD);
     this.quota.count(recipientsIn(this.ledger.accept(request, nowMs)), demand);
-    pump.kick();
+    this.kick();
     this.arm();
     return { outcome: 'accepted', ids, rate };
   }
@@ -324,14 +359,13 @@ export class Outbox extends DurableObject<Env> implements OutboxApi {
   }
 
   /** The first call that writes anything tells whose object this is. */
-  private belongTo(accountId: string, shard: number): Pump {
+  private belongTo(accountId: string, shard: number): void {
     if (!this.pump) {
       this.database.writeMeta('account_id', accountId);
       this.database.writeMeta('shard', String(shard));
       this.pump = this.pumpFor(accountId);
     }
     this.registration.ensure();
-    return this.pump;
   }
 
   private pumpFor(accountId: string): Pump {
@@ -340,7 +374,7 @@ export class Outbox extends DurableObject<Env> implements OutboxApi {
     const shard = Number(this.database.readMeta('shard') ?? '0');
     this.events.open({ accountId, shard }, state);
     this.books = new Bookkeeper(ledger, { accountId, state }, () => this.sync());
-    return new Pump({
+    const context: PumpContext = {
       accountId,
       holder: this.ctx.id.toString(),
       gateOf: (relayId) =>
@@ -366,7 +400,15 @@ export class Outbox extends DurableObject<Env> implements OutboxApi {
         );
       },
       onRelayOpened: (relay) => this.events.recordResumption(relay.id, this.ctx.storage),
-    });
+    };
+    this.simulator = new Simulator(context);
+    return new Pump(context);
+  }
+
+  private kick(): void {
+    this.pump?.kick();
+    this.simulator?.kick();
+    this.events.courier?.kick();
   }
 
   /** Sets the alarm where it would otherwise come too late. Each `setAlarm` is a row written, so it is never moved back. */
@@ -379,6 +421,13 @@ export class Outbox extends DurableObject<Env> implements OutboxApi {
 
   private nextAlarmAt(): number | undefined {
     const nowMs = Date.now();
+    const times = [this.nextLiveAt(nowMs), this.nextTestAt(nowMs)].filter((atMs) => atMs !== undefined);
+    // Retention is looked after every day, however far ahead the next message is scheduled.
+    if (times.length > 0 || this.ledger.hasHistory) times.push(nowMs + DAY_MS);
+    return times.length > 0 ? Math.min(...times) : undefined;
+  }
+
+  private nextLiveAt(nowMs: number): number | undefined {
     const watchdogAtMs = nowMs + this.settings.WATCHDOG_MS;
     const { courier } = this.events;
     const times = [
@@ -394,8 +443,14 @@ export class Outbox extends DurableObject<Env> implements OutboxApi {
     const dueAtMs = this.ledger.queue.nextDueAt();
     const opensAtMs = this.pump.relayOpensAt;
     if (this.pump.hasWork) return Math.min(watchdogAtMs, opensAtMs ?? watchdogAtMs);
-    if (dueAtMs !== undefined) return Math.max(dueAtMs, nowMs);
-    return this.ledger.hasHistory ? nowMs + DAY_MS : undefined;
+    return dueAtMs === undefined ? undefined : Math.max(dueAtMs, nowMs);
+  }
+
+  private nextTestAt(nowMs: number): number | undefined {
+    const dueAtMs = this.ledger.tests.nextDueAt();
+    const isWaiting = dueAtMs !== undefined && dueAtMs > nowMs;
+    if (dueAtMs === undefined && !this.simulator?.isRunning) return undefined;
+    return isWaiting ? dueAtMs : nowMs + this.settings.WATCHDOG_MS;
   }
 }
 
@@ -406,8 +461,9 @@ function demandOf({ messages, shards = 1, quota }: AcceptRequest): QuotaDemand |
   return { shard, shards, quota, recipients: recipientsIn(messages) };
 }
 
-function recipientsIn(messages: readonly { readonly recipientCount: number }[]): number {
-  return messages.reduce((sum, { recipientCount }) => sum + recipientCount, 0);
+/** Test mail goes to nobody, and counts for nothing. */
+function recipientsIn(messages: readonly { recipientCount: number; isTest?: boolean }[]): number {
+  return messages.reduce((sum, { recipientCount, isTest }) => sum + (isTest ? 0 : recipientCount), 0);
 }
 
 function sizeOf(request: AcceptRequest): number {

@@ -1,7 +1,7 @@
 /** From a sealed ledger item to something a session can send. */
 import { createHash } from 'node:crypto';
 import { keyedHash, type SealingKey, sealedKeyNumber } from '../crypto/seal.ts';
-import { openRecipients } from '../delivery/progress.ts';
+import { openRecipients, startOf } from '../delivery/progress.ts';
 import { compose } from '../mime/compose.ts';
 import type { ComposedMessage } from '../mime/types.ts';
 import type { Envelope } from '../smtp/types.ts';
@@ -50,7 +50,7 @@ export async function prepareMessage(
       subject: summary.subject,
       ...head,
       messageId: messageIdOf(item.id, summary.from.domain),
-      dateMs: item.acceptedAtMs,
+      dateMs: startOf(item.progress, item.acceptedAtMs),
       // Most messages have no boundary.
       get boundarySeed() {
         return boundarySeedOf(keys, item);

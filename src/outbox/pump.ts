@@ -215,6 +215,7 @@ export class Pump {
         return written;
       },
       release: (item) => dispatcher.release(item),
+      isRevoked: (item) => ledger.queue.isRevoked(item.id),
       closeRelay: (item, cause) => dispatcher.closeForFault(pool, item, cause),
       contextOf: (item) => dispatcher.contextOf(pool, item),
       policyOf: (item) => dispatcher.policyOf(item),

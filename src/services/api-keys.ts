@@ -1,4 +1,4 @@
-import { newApiKey } from '../crypto/api-key.ts';
+import { type KeyMode, newApiKey } from '../crypto/api-key.ts';
 import { AppError } from '../errors.ts';
 import { newId } from '../ids.ts';
 import * as store from '../store/api-keys.ts';
@@ -25,9 +25,14 @@ export interface CreatedApiKey {
 
 export async function createApiKey(
   context: ServiceContext,
-  options: { name: string; permission: Permission; domainId?: string | undefined } & KeyLimits,
+  options: {
+    name: string;
+    permission: Permission;
+    domainId?: string | undefined;
+    mode?: KeyMode | undefined;
+  } & KeyLimits,
 ): Promise<CreatedApiKey> {
-  const { token, ...key } = newApiKey();
+  const { token, ...key } = newApiKey(options.mode);
   const createdAt = Date.now();
   const id = newId('apiKey', createdAt);
   const { name, permission, domainId = null } = options;
@@ -36,7 +41,13 @@ export async function createApiKey(
     actor: actorName(context.actor),
     action: 'api_key.created',
     target: id,
-    details: { permission, domain: domainId, allowed_ips: allowedIps.length, expires_at: expiresAt },
+    details: {
+      permission,
+      domain: domainId,
+      allowed_ips: allowedIps.length,
+      expires_at: expiresAt,
+      ...(options.mode === 'test' ? { mode: 'test' } : {}),
+    },
   };
   const row = { ...key, id, name, permission, domainId, allowedIps, expiresAt, createdAt };
   try {
@@ -96,7 +107,9 @@ export async function rotateApiKey(
   id: string,
   validUntil: number,
 ): Promise<CreatedApiKey & { readonly previousValidUntil: number | null }> {
-  const { token, ...secret } = newApiKey();
+  const { prefix } = await getApiKey(context, id);
+  // A test key stays one.
+  const { token, ...secret } = newApiKey(prefix === 'er_test' ? 'test' : 'live');
   const nowMs = Date.now();
   if (validUntil > nowMs + MAX_OVERLAP_MS) {
     throw new AppError('invalid_field', { field: 'until', reason: 'at most 30 days from now' });

@@ -3,7 +3,7 @@
  * that a revocation acts everywhere within that time, and at once in the isolate that carried it out. Expiry is
  * looked at with every request.
  */
-import { hashApiKey, isWellFormedApiKey } from '../crypto/api-key.ts';
+import { hashApiKey, isWellFormedApiKey, modeOfApiKey } from '../crypto/api-key.ts';
 import type { Env } from '../env.ts';
 import { AppError } from '../errors.ts';
 import { touchApiKey } from '../store/api-keys.ts';
@@ -18,6 +18,7 @@ const DAY_MS = 24 * 60 * 60 * 1000;
 export interface AuthenticatedKey {
   readonly scope: AccountScope;
   readonly key: FoundApiKey;
+  readonly isTest: boolean;
 }
 
 interface KnownKey {
@@ -56,7 +57,7 @@ export async function authenticateKey(
     known.notedDay = today;
     runLater(touchApiKey(scope, row.id, dayText(today)));
   }
-  return { key: row, scope };
+  return { key: row, scope, isTest: modeOfApiKey(token) === 'test' };
 }
 
 export function forgetKey(accountId: string, keyId: string): void {

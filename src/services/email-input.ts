@@ -10,8 +10,10 @@ import {
 } from '../mime/attachment.ts';
 import { checkHeaderText } from '../mime/characters.ts';
 import { checkHeaders } from '../mime/header.ts';
-import type { Attachment, Mailbox } from '../mime/types.ts';
+import type { Attachment } from '../mime/types.ts';
 import type { MessageHead, MessageSummary } from '../outbox/client.ts';
+import { readMailboxes, readRecipients } from './recipients.ts';
+import { readScheduledTime, type ScheduledTime } from './scheduled-time.ts';
 
 /** Already checked for shape: types, lengths of lists, unknown fields. */
 export interface EmailInput {
@@ -29,6 +31,16 @@ export interface EmailInput {
   /** The id of a relay; whether the account has it is for `checkNamedRelays`. */
   readonly relay?: string | undefined;
   readonly in_doubt_policy?: 'retry' | 'hold' | undefined;
+  readonly scheduled_at?: string | undefined;
+  /** Any recipient that cannot be mailed refuses the message. */
+  readonly strict?: boolean | undefined;
+}
+
+export interface ReadOptions {
+  /** Goes before each field's name: empty, or `[3].` for the fourth email of a batch. */
+  readonly prefix?: string;
+  /** Sent with a test key. */
+  readonly isTest?: boolean;
 }
 
 export interface AttachmentInput {
@@ -44,19 +56,22 @@ export interface EmailDraft {
   readonly summary: Omit<MessageSummary, 'envelopeFrom'>;
   readonly head: MessageHead;
   readonly attachments: readonly Uint8Array[];
+  readonly scheduledTime?: ScheduledTime;
 }
 
-const MAX_RECIPIENTS = 50;
 const MAX_ATTACHMENTS = 100;
 const MAX_ATTACHMENT_BYTES = 10 * 1024 * 1024;
 const MAX_TEXT_CHARACTERS = 2 * 1024 * 1024;
 
-/** `prefix` goes before each field's name: empty, or `[3].` for the fourth email of a batch. */
-export function readEmail(input: EmailInput, prefix = ''): EmailDraft {
+/** Every refusal names the field. */
+export function readEmail(input: EmailInput, options: ReadOptions = {}): EmailDraft {
+  const { prefix = '', isTest = false } = options;
   const from = parseMailbox(input.from);
   if (!from.ok) throw new AppError('invalid_from', { reason: from.reason });
-  const to = mailboxes(input.to, `${prefix}to`);
-  if (to.length === 0) throw new AppError('missing_field', { field: `${prefix}to` });
+  const { rejected, ...recipients } = readRecipients(input, prefix, {
+    strict: input.strict ?? false,
+    isTest,
+  });
   if (input.text === undefined && input.html === undefined) {
     throw new AppError('missing_field', { field: `${prefix}html\` or \`text` });
   }
@@ -65,14 +80,13 @@ export function readEmail(input: EmailInput, prefix = ''): EmailDraft {
   return {
     summary: {
       from: from.mailbox,
-      to,
-      cc: mailboxes(input.cc, `${prefix}cc`),
-      bcc: mailboxes(input.bcc, `${prefix}bcc`),
-      replyTo: mailboxes(input.reply_to, `${prefix}reply_to`),
+      ...recipients,
+      replyTo: readMailboxes(input.reply_to, `${prefix}reply_to`),
       subject: input.subject,
       tags: readTags(input.tags ?? [], prefix),
       ...(input.relay === undefined ? {} : { relayId: input.relay }),
       ...(input.in_doubt_policy === undefined ? {} : { inDoubtPolicy: input.in_doubt_policy }),
+      ...(rejected.length === 0 ? {} : { rejected }),
     },
     head: {
       ...body('text', input.text, prefix),
@@ -81,26 +95,10 @@ export function readEmail(input: EmailInput, prefix = ''): EmailDraft {
       attachments: entries,
     },
     attachments: bytes,
+    ...(input.scheduled_at === undefined
+      ? {}
+      : { scheduledTime: readScheduledTime(input.scheduled_at, `${prefix}scheduled_at`, Date.now()) }),
   };
-}
-
-function mailboxes(value: string | readonly string[] | undefined, field: string): Mailbox[] {
-  if (value === undefined) return [];
-  const isList = typeof value !== 'string';
-  const list = isList ? value : [value];
-  if (list.length > MAX_RECIPIENTS) {
-    throw new AppError('invalid_field', { field, reason: `at most ${MAX_RECIPIENTS} addresses` });
-  }
-  return list.map((text, index) => {
-    const parsed = parseMailbox(text);
-    if (!parsed.ok) {
-      throw new AppError('invalid_field', {
-        field: isList ? `${field}[${index}]` : field,
-        reason: parsed.reason,
-      });
-    }
-    return parsed.mailbox;
-  });
 }
 
 function body(

@@ -1,4 +1,5 @@
 /** What became of mail: lists, and one message with its recipients and its timeline. */
+import type { SealingKey } from '../crypto/seal.ts';
 import { AppError } from '../errors.ts';
 import { MAX_SHARDS, parseMessageId } from '../ids.ts';
 import {
@@ -10,7 +11,7 @@ import {
   openReplies,
   openSummary,
   outboxOf,
-  recipientsOf,
+  recipientNamesOf,
 } from '../outbox/client.ts';
 import { countShards, findAccountState } from './account-state.ts';
 import type { Page, PageOf } from './listing.ts';
@@ -19,11 +20,12 @@ import type { ServiceContext } from './service-context.ts';
 export interface EmailOverview {
   readonly message: LedgerMessage;
   readonly summary: MessageSummary;
+  /** In the order of the deliveries. */
+  readonly recipients: readonly string[];
+  readonly replies: ReadonlyMap<number, string>;
 }
 
 export interface EmailDetail extends EmailOverview {
-  readonly recipients: readonly string[];
-  readonly replies: ReadonlyMap<number, string>;
   /** Absent once the body's retention is over. */
   readonly head: MessageHead | undefined;
 }
@@ -48,11 +50,27 @@ export async function listEmails(context: ServiceContext, page: PageOf): Promise
     ),
     request,
   );
-  const rows = found.messages.map((message) => ({
-    message,
-    summary: openSummary(keys, { accountId: scope.accountId, id: message.id }, message.summary),
-  }));
+  const rows = found.messages.map((message) => overviewOf(keys, scope.accountId, message));
   return { rows, hasMore: found.hasMore };
+}
+
+function overviewOf(keys: readonly SealingKey[], accountId: string, message: LedgerMessage): EmailOverview {
+  const summary = openSummary(keys, { accountId, id: message.id }, message.summary);
+  return overviewOfOpen(keys, accountId, { message, summary });
+}
+
+/** Of a message whose summary is known already. */
+export function overviewOfOpen(
+  keys: readonly SealingKey[],
+  accountId: string,
+  { message, summary }: { readonly message: LedgerMessage; readonly summary: MessageSummary },
+): EmailOverview {
+  return {
+    message,
+    summary,
+    recipients: recipientNamesOf(summary),
+    replies: openReplies(keys, { accountId, id: message.id }, message.replies),
+  };
 }
 
 /** Throws not-found alike for an id of another account, an unknown one, and one that never was an id. */
@@ -67,14 +85,9 @@ export async function getEmail(context: ServiceContext, id: string): Promise<Ema
   const message = await outbox.findMessage(id);
   if (!message) throw new AppError('not_found', { what: 'Email' });
   const [keys, head] = await Promise.all([keysOf(context), outbox.findHead(id)]);
-  const identity = { accountId: scope.accountId, id };
-  const summary = openSummary(keys, identity, message.summary);
   return {
-    message,
-    summary,
-    recipients: recipientsOf(summary).map((mailbox) => mailbox.address),
-    replies: openReplies(keys, identity, message.replies),
-    head: head && openHead(keys, identity, head),
+    ...overviewOf(keys, scope.accountId, message),
+    head: head && openHead(keys, { accountId: scope.accountId, id }, head),
   };
 }
 

@@ -3,6 +3,7 @@ import { AppError } from '../errors.ts';
 import { parseMessageId } from '../ids.ts';
 import { outboxOf, type Resolution } from '../outbox/client.ts';
 import { insertAudit } from '../store/audit-log.ts';
+import { getChangeableEmail } from './cancel-email.ts';
 import { type EmailDetail, getEmail } from './read-emails.ts';
 import { actorName, type ServiceContext } from './service-context.ts';
 
@@ -14,7 +15,7 @@ export async function resolveDelivery(
 ): Promise<EmailDetail> {
   const { env, scope, actor } = context;
   const { n, resolution } = decision;
-  const { message } = await getEmail(context, id);
+  const { message } = await getChangeableEmail(context, id);
   const delivery = n === undefined ? undefined : message.deliveries[n];
   if (n === undefined || !delivery) throw new AppError('not_found', { what: 'Delivery' });
   if (delivery.status !== 'in_doubt') throw notHeld();

@@ -3,7 +3,7 @@ import { type AccountScope, scopeOfDeployment, scopeOfNewAccount, scopeOfOperato
 
 /** Who acts. */
 export type Actor =
-  | { readonly kind: 'api_key'; readonly keyId: string }
+  | { readonly kind: 'api_key'; readonly keyId: string; readonly isTest?: true }
   | { readonly kind: 'operator' }
   /** Somebody who opens an account for himself, or confirms the address of one. */
   | { readonly kind: 'registrant' }
@@ -19,6 +19,11 @@ export interface ServiceContext {
   readonly scope: AccountScope;
   readonly actor: Actor;
   readonly requestId: string;
+}
+
+/** With a test key: its mail is simulated, and live mail is not its to change. */
+export function isTestActor(actor: Actor): boolean {
+  return actor.kind === 'api_key' && actor.isTest === true;
 }
 
 /** How an actor is written in the audit log. */

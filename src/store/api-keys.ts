@@ -8,6 +8,8 @@ import { apiKeySecrets, apiKeys, type Permission } from './schema/api-keys.ts';
 export interface ApiKeyRecord {
   readonly id: string;
   readonly name: string;
+  /** `er_live` or `er_test`. */
+  readonly prefix: string;
   readonly createdAt: number;
   readonly lastUsedOn: string | null;
 }
@@ -52,6 +54,7 @@ export async function listApiKeys(scope: AccountScope, page: PageOf): Promise<Pa
     .select({
       id: apiKeys.id,
       name: apiKeys.name,
+      prefix: apiKeys.prefix,
       createdAt: apiKeys.createdAt,
       lastUsedOn: apiKeys.lastUsedOn,
     })

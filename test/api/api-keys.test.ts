@@ -112,7 +112,7 @@ describe('API keys', () => {
     const list = await jsonOf(await call('/v1/api-keys', { key: account.key }));
     expect(list).toMatchObject({ object: 'list', has_more: false });
     const row = (list.data as { id: string }[]).find((key) => key.id === id);
-    expect(Object.keys(row ?? {}).sort()).toEqual(['created_at', 'id', 'last_used_at', 'name']);
+    expect(Object.keys(row ?? {}).sort()).toEqual(['created_at', 'id', 'last_used_at', 'mode', 'name']);
     const renamed = await call(`/v1/api-keys/${id}`, {
       method: 'PATCH',
       key: account.key,

@@ -218,7 +218,7 @@ describe('a claim without its message', () => {
     const sent = await send(owner, email, 'old');
     expect(sent.status).toBe(200);
     expect(sent.body.id).not.toBe(id);
-    expect(await send(owner, email, 'old')).toEqual(sent);
+    expect((await send(owner, email, 'old')).body.id).toBe(sent.body.id);
     expect(await listedIds(owner)).toEqual([sent.body.id]);
   });
 

@@ -67,7 +67,7 @@ const CASES: Record<string, Case> = {
   'GET /v1/emails/:id': { kind: 'object', id: 'message' },
   'GET /v1/emails/:id/raw': { kind: 'object', id: 'message' },
   'GET /v1/emails/:id/attachments': { kind: 'object', id: 'message' },
-  'PATCH /v1/emails/:id': { kind: 'object', id: 'message', body: { scheduled_at: '2027-01-01T00:00:00Z' } },
+  'PATCH /v1/emails/:id': { kind: 'object', id: 'message', body: { scheduled_at: 'in 1 hour' } },
   'POST /v1/emails/:id/cancel': { kind: 'object', id: 'message' },
   'POST /v1/emails/:id/deliveries/:id/resolve': {
     kind: 'object',

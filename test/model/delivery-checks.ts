@@ -16,7 +16,7 @@ const TOLD_BY: Readonly<Record<End, readonly TimelineEventType[]>> = {
   delivered: ['delivered', 'resolved'],
   failed: ['failed', 'bounced'],
   expired: ['expired'],
-  canceled: ['resolved'],
+  canceled: ['resolved', 'canceled'],
 };
 
 export function expectLike(world: World, real: MessageUnderTest, before: Progress): void {
@@ -52,7 +52,7 @@ function expectTold(index: number, { status }: DeliveryState, timeline: Progress
   const told = timeline.filter(
     ({ type, recipients, reason }) =>
       recipients?.includes(index) &&
-      (['delivered', 'failed', 'bounced', 'expired'].includes(type) ||
+      (['delivered', 'failed', 'bounced', 'expired', 'canceled'].includes(type) ||
         (type === 'resolved' && reason !== 'resend')),
   );
   const isEnd = (end: DeliveryStatus): end is End => ENDS.includes(end);

@@ -237,6 +237,22 @@ const resolutions = fc
     }),
   );
 
+const cancels = fc.constant(
+  command(
+    'cancel',
+    () => true,
+    (world, real) => {
+      const isPastRecord = world.isVerdictLost || world.station.startsWith('dot');
+      if (world.station === 'body') world.forgetEnvelope();
+      const canCancel = !isPastRecord && world.open().length > 0;
+      expect(real.cancel(world.nowMs)).toBe(canCancel);
+      if (!canCancel) return;
+      for (const index of world.open()) world.endAs(world.of(index), 'canceled');
+      world.rest();
+    },
+  ),
+);
+
 /** Minutes to and fro, hours, or to about the time at which the message expires. */
 const clocks = fc
   .oneof(
@@ -296,6 +312,7 @@ export const deliveryCommands = fc.commands(
     stops,
     refusals,
     crashes,
+    cancels,
     expiries,
   ],
   { maxCommands: 60, size: 'max' },

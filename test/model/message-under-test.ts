@@ -4,6 +4,7 @@
  */
 import type { AttemptContext } from '../../src/delivery/attempt.ts';
 import {
+  applyCancel,
   applyCopyDiffers,
   applyExpiry,
   applyRelayClosed,
@@ -115,6 +116,15 @@ export class MessageUnderTest {
     const step = applyResolution(this.progress, recipient, resolution, nowMs);
     if (step) this.progress = step.progress;
     return step !== undefined;
+  }
+
+  /** False where the dot may have left, or nothing is open. What the pump holds in memory is void then. */
+  cancel(nowMs: number): boolean {
+    const progress = this.dot?.pending ? undefined : applyCancel(this.progress, nowMs);
+    if (!progress) return false;
+    this.progress = progress;
+    this.forgetMemory();
+    return true;
   }
 
   private get accepted(): readonly number[] {

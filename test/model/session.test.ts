@@ -54,6 +54,8 @@ const someCase = fc.record({
   /** For each attempt in turn: whether the account may still send at the dot, and how the message composes. */
   stops: fc.array(fc.constantFrom(false, false, false, false, true), { maxLength: 25 }),
   editions: fc.array(fc.constantFrom('A', 'A', 'A', 'A', 'A', 'B'), { maxLength: 25 }),
+  /** Before each commit and after each look at the account: whether the customer takes a message back, and which. */
+  cancels: fc.array(fc.constantFrom(-1, -1, -1, -1, -1, -1, 0, 1, 2, 3), { maxLength: 30 }),
   /** Another relay is there, so far as this one knows. */
   hasAlternative: fc.boolean(),
   policy: fc.constantFrom<('retry' | 'hold')[]>('retry', 'retry', 'hold'),
@@ -73,6 +75,9 @@ class Office {
   private readonly crashes: Case['crashes'];
   private readonly stops: boolean[];
   private readonly editions: string[];
+  private readonly cancels: number[];
+  /** Answered with success: no dot of theirs may leave any more. */
+  private readonly canceled = new Set<string>();
 
   constructor(plan: Case, calm: Script) {
     this.plan = plan;
@@ -80,6 +85,7 @@ class Office {
     this.crashes = [...plan.crashes];
     this.stops = [...plan.stops];
     this.editions = [...plan.editions];
+    this.cancels = [...plan.cancels];
     this.ledger = new Ledger(new LedgerDatabase(this.storage));
     this.ids = newMessageIds(plan.messages, 0, ACCEPTED_AT);
     const messages = this.ids.map((id) => ({
@@ -115,6 +121,7 @@ class Office {
     expect(this.isStopped).toBe(false);
     const { progress, dot } = this.find(envelope.from);
     const recipients = envelope.recipients.map(Number);
+    expect(this.canceled).not.toContain(envelope.from);
     if (what === 'envelope') {
       for (const index of recipients) expect(progress.deliveries[index]).toSatisfy(isOpen);
     } else {
@@ -134,16 +141,19 @@ class Office {
       waitForWork: async () => {},
       maySend: async () => {
         this.isStopped ||= this.stops.shift() ?? false;
+        this.cancelOne(ledger);
         return !this.isStopped;
       },
       commit: async (decisions) => {
         if (decisions.length === 0) return [];
         const crash = this.crashes.shift() ?? 'no';
         if (crash === 'before') throw new Crash();
+        this.cancelOne(ledger);
         const written = this.write(ledger, decisions);
         if (crash === 'after') throw new Crash();
         return written;
       },
+      isRevoked: (item) => ledger.queue.isRevoked(item.id),
       release: (item) => ledger.queue.release(item),
       closeRelay: () => ({ untilMs: this.nowMs + 1000, failover: this.plan.hasAlternative }),
       contextOf: () => this.context(),
@@ -151,6 +161,15 @@ class Office {
       countDelivered: () => {},
       isTooOld: () => false,
     };
+  }
+
+  private cancelOne(ledger: Ledger): void {
+    const id = this.ids[this.cancels.shift() ?? -1];
+    if (id === undefined || ledger.cancel(id, this.nowMs) !== 'canceled') return;
+    this.canceled.add(id);
+    const { progress, dot } = this.find(id);
+    expect(openRecipients(progress)).toEqual([]);
+    expect(dot?.pending ?? false).toBe(false);
   }
 
   /** As the dispatcher does: what was at its dot before a crash is in doubt, everything else is sent. */

@@ -63,8 +63,9 @@ export const OUTBOX_BUGS: readonly SeededBug[] = [
   {
     name: 'suspended-at-the-dot',
     file: 'src/outbox/deliver.ts',
-    find: 'if (!(await desk.maySend(item))) {',
-    replace: 'if (!(await desk.maySend(item)) && message.recipients.length === 0) {',
+    find: 'if (desk.isRevoked(item) || !(await desk.maySend(item))) {',
+    replace:
+      'if (desk.isRevoked(item) || (!(await desk.maySend(item)) && message.recipients.length === 0)) {',
     breaks: 'A message whose account was suspended after its 354 is sent all the same.',
     project: 'pure',
     caughtBy: [SESSION],
@@ -127,7 +128,7 @@ export const OUTBOX_BUGS: readonly SeededBug[] = [
   {
     name: 'late-without-its-row',
     file: 'src/outbox/ledger/ledger.ts',
-    find: 'if (phase === DUE) queue.reschedule(message.id, undefined, DUE_AT_ONCE_MS);',
+    find: 'this.queueOf(message).reschedule(id, undefined, place.dueAtMs);',
     replace: '',
     breaks: 'A message below the low-water mark has no row in `due`, and is lost.',
     project: 'pure',
@@ -164,10 +165,28 @@ export const OUTBOX_BUGS: readonly SeededBug[] = [
   {
     name: 'retention-of-open-mail',
     file: 'src/outbox/ledger/retention.ts',
-    find: "    if (!messages.hasOpen(day)) db.partitions.drop('messages', day);",
-    replace: "    db.partitions.drop('messages', day);",
+    find: 'if (kept === 0 || !name) {',
+    replace: 'if (kept >= 0 || !name) {',
     breaks: 'Mail that still waits is dropped with its day.',
     project: 'workers',
     caughtBy: [REAL_LEDGER],
+  },
+  {
+    name: 'cancel-overwritten-by-the-dot',
+    file: 'src/outbox/ledger/ledger.ts',
+    find: '(isLate(change) ? this.asItIs(change.item) : this.writeChange(change))',
+    replace: '(change ? this.writeChange(change) : this.asItIs(item))',
+    breaks: 'A message that was taken back while it was in hand is sent.',
+    project: 'pure',
+    caughtBy: [SESSION],
+  },
+  {
+    name: 'dot-of-a-canceled-message',
+    file: 'src/outbox/deliver.ts',
+    find: 'if (!recorded.dot?.pending) {',
+    replace: 'if (!recorded) {',
+    breaks: 'The dot of a message that was taken back leaves without a record.',
+    project: 'pure',
+    caughtBy: [SESSION],
   },
 ];

@@ -35,6 +35,7 @@ export class ServerConnection {
   #auth: { method: string; step: number; answers: string[]; challenge: string } | undefined;
   #bodyHookDone = false;
   #spoke = false;
+  #held: Promise<void> | undefined;
 
   constructor(socket: net.Socket, options: ScriptedServerOptions, store: (message: StoredMessage) => void) {
     this.#options = options;
@@ -57,7 +58,14 @@ export class ServerConnection {
   /** Sends bytes that nobody asked for. */
   say(bytes: string | Uint8Array): void {
     this.#spoke = true;
-    this.#later(() => this.#socket.write(bytes));
+    const write = () => this.#later(() => this.#socket.write(bytes));
+    if (this.#held) this.#held = this.#held.then(write);
+    else write();
+  }
+
+  /** Everything that is said from now on waits for this. */
+  hold(until: Promise<unknown>): void {
+    this.#held = until.then(() => {});
   }
 
   /** Ends the connection in order. */

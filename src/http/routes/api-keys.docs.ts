@@ -30,6 +30,7 @@ const apiKey = z
   .object({
     id: idOf('apiKey'),
     name: z.string(),
+    mode: z.enum(['live', 'test']),
     created_at: isoTime,
     last_used_at: isoTime.nullable().meta({ description: 'Exact to the day.' }),
   })
@@ -40,6 +41,7 @@ const keyDetail = z
     object: z.literal('api_key'),
     id: idOf('apiKey'),
     name: z.string(),
+    mode: z.enum(['live', 'test']),
     token_hint: z.string().meta({ description: 'How the key begins and ends.' }),
     permission: z.enum(['full_access', 'sending_access']),
     domain_id: z.string().nullable(),
@@ -70,6 +72,7 @@ export const apiKeyDocs: ResourceDocs = {
           name: NAME_TEXT,
           permission: '`full_access`, or `sending_access`: may send and nothing else.',
           domain_id: 'The key may send from this domain only.',
+          mode: '`test`: its mail goes to nobody, and it changes nothing but test mail.',
           ...LIMIT_TEXTS,
         }),
         example: { name: 'Billing', permission: 'sending_access' },
@@ -87,7 +90,13 @@ export const apiKeyDocs: ResourceDocs = {
         200: {
           description: 'A page of keys, without what is secret.',
           schema: pageOf(apiKey),
-          example: examplePage({ id, name: 'Billing', created_at: EXAMPLE_TIME, last_used_at: null }),
+          example: examplePage({
+            id,
+            name: 'Billing',
+            mode: 'live',
+            created_at: EXAMPLE_TIME,
+            last_used_at: null,
+          }),
         },
       },
     },
@@ -102,6 +111,7 @@ export const apiKeyDocs: ResourceDocs = {
             object: 'api_key',
             id,
             name: 'Billing',
+            mode: 'live',
             token_hint: 'er_live_…x7Qz',
             permission: 'sending_access',
             domain_id: null,

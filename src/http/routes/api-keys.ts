@@ -23,6 +23,7 @@ export const createApiKeyBody = z.strictObject({
   domain_id: z.string().max(64).optional(),
   allowed_ips: limits.allowed_ips.optional(),
   expires_at: limits.expires_at.optional(),
+  mode: z.enum(['live', 'test']).optional(),
 });
 export const changeApiKeyBody = z.strictObject({ name, ...limits }).partial();
 export const rotateApiKeyBody = z
@@ -42,6 +43,7 @@ function keyBody(key: Awaited<ReturnType<typeof service.getApiKey>>) {
     object: 'api_key',
     id: key.id,
     name: key.name,
+    mode: modeOf(key),
     // Enough to tell keys apart, of no use to anybody else.
     token_hint: `${key.prefix}_…${key.lastFour}`,
     permission: key.permission,
@@ -52,6 +54,10 @@ function keyBody(key: Awaited<ReturnType<typeof service.getApiKey>>) {
     created_at: isoTime(key.createdAt),
     last_used_at: lastUsedAt(key),
   };
+}
+
+function modeOf({ prefix }: { readonly prefix: string }): 'live' | 'test' {
+  return prefix === 'er_test' ? 'test' : 'live';
 }
 
 function lastUsedAt({ lastUsedOn }: { readonly lastUsedOn: string | null }): string | null {
@@ -71,6 +77,7 @@ export const apiKeyRoutes = new Hono<AppTypes>()
       domainId: body.domain_id,
       allowedIps: body.allowed_ips,
       expiresAt: body.expires_at,
+      mode: body.mode,
     });
     return c.json({ object: 'api_key', id: key.id, token: key.token }, 201);
   })
@@ -80,6 +87,7 @@ export const apiKeyRoutes = new Hono<AppTypes>()
       listBody(page, (key) => ({
         id: key.id,
         name: key.name,
+        mode: modeOf(key),
         created_at: isoTime(key.createdAt),
         last_used_at: lastUsedAt(key),
       })),

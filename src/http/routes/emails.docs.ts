@@ -11,7 +11,8 @@ import {
   type ResourceDocs,
 } from '../docs/resource-docs.ts';
 import { pageQuery } from '../pagination.ts';
-import { attachmentItem, emailItem, MAX_BATCH, resolveBody } from './emails.ts';
+import { sendQuery } from './emails.ts';
+import { attachmentItem, emailItem, MAX_BATCH, rescheduleBody, resolveBody } from './emails-input.ts';
 
 const id = exampleId('message');
 
@@ -48,26 +49,9 @@ const email = describeFields(emailItem, {
   in_doubt_policy: 'For this email instead of the policy of the account.',
   template: 'Not supported yet.',
   topic_id: 'Not supported yet.',
-  scheduled_at: 'Not supported yet.',
+  scheduled_at: 'ISO 8601 with an offset, or `in 5 minutes`, `in 2 hours`, `in 3 days`; up to 30 days ahead.',
+  strict: 'Refuses the email where any recipient is wrong, instead of reporting it in `deliveries`.',
 }).meta({ id: 'EmailInput' });
-
-const overviewFields = {
-  id: idOf('message'),
-  from: z.string(),
-  to: z.array(z.string()),
-  cc: z.array(z.string()),
-  bcc: z.array(z.string()),
-  reply_to: z.array(z.string()),
-  subject: z.string(),
-  created_at: isoTime,
-  last_event: z
-    .enum(['queued', 'delivered', 'delivery_delayed', 'bounced', 'failed', 'suppressed', 'canceled'])
-    .meta({ description: 'In the words of the wire format; `deliveries` and `timeline` say it exactly.' }),
-  scheduled_at: z.null(),
-  tags: z.array(z.object({ name: z.string(), value: z.string() })),
-  relay: z.string().nullable().meta({ description: 'The relay that was asked for.' }),
-  in_doubt_policy: z.enum(['retry', 'hold']).nullable(),
-};
 
 const delivery = z
   .object({
@@ -75,6 +59,7 @@ const delivery = z
     recipient: z.string().nullable(),
     status: z.enum([
       'queued',
+      'scheduled',
       'sending',
       'deferred',
       'delivered',
@@ -96,10 +81,42 @@ const delivery = z
   })
   .meta({ id: 'Delivery', description: 'One recipient of an email.' });
 
+const overviewFields = {
+  id: idOf('message'),
+  from: z.string(),
+  to: z.array(z.string()),
+  cc: z.array(z.string()),
+  bcc: z.array(z.string()),
+  reply_to: z.array(z.string()),
+  subject: z.string(),
+  created_at: isoTime,
+  last_event: z
+    .enum([
+      'queued',
+      'scheduled',
+      'delivered',
+      'delivery_delayed',
+      'bounced',
+      'complained',
+      'failed',
+      'suppressed',
+      'canceled',
+    ])
+    .meta({ description: 'In the words of the wire format; `deliveries` and `timeline` say it exactly.' }),
+  scheduled_at: isoTime.nullable(),
+  tags: z.array(z.object({ name: z.string(), value: z.string() })),
+  relay: z.string().nullable().meta({ description: 'The relay that was asked for.' }),
+  in_doubt_policy: z.enum(['retry', 'hold']).nullable(),
+  mode: z.enum(['live', 'test']).meta({ description: 'Mail of a test key goes to nobody.' }),
+  deliveries: z.array(delivery),
+};
+
 const timelineEvent = z
   .object({
     type: z.enum([
       'queued',
+      'scheduled',
+      'complained',
       'delivered',
       'delivery_delayed',
       'bounced',
@@ -128,7 +145,6 @@ const detail = z
     text: z.string().nullable().meta({ description: '`null` also once the body is no longer kept.' }),
     html: z.string().nullable(),
     possible_duplicates: z.int().min(0).meta({ description: 'Copies there may be more than one.' }),
-    deliveries: z.array(delivery),
     timeline: z.array(timelineEvent),
   })
   .meta({ id: 'Email' });
@@ -154,15 +170,7 @@ const overviewExample = {
   tags: [],
   relay: null,
   in_doubt_policy: null,
-};
-
-const detailExample = {
-  object: 'email',
-  ...overviewExample,
-  message_id: `<${id}@mail.example.com>`,
-  text: emailExample.text,
-  html: null,
-  possible_duplicates: 0,
+  mode: 'live',
   deliveries: [
     {
       index: 0,
@@ -176,6 +184,15 @@ const detailExample = {
       next_attempt_at: null,
     },
   ],
+};
+
+const detailExample = {
+  object: 'email',
+  ...overviewExample,
+  message_id: `<${id}@mail.example.com>`,
+  text: emailExample.text,
+  html: null,
+  possible_duplicates: 0,
   timeline: [
     {
       type: 'delivered',
@@ -188,6 +205,53 @@ const detailExample = {
     },
   ],
 };
+
+const accepted = z.object({ id: idOf('message'), deliveries: z.array(delivery) }).meta({
+  id: 'AcceptedEmail',
+  description: '`deliveries` is empty for a repeated request whose email is past its retention.',
+});
+const acceptedExample = {
+  id,
+  deliveries: [
+    {
+      index: 0,
+      recipient: 'ada@example.org',
+      status: 'queued',
+      relay: null,
+      attempts: 0,
+      last_reply: null,
+      reason: null,
+      updated_at: EXAMPLE_TIME,
+      next_attempt_at: null,
+    },
+  ],
+};
+
+const explainedRelay = z.object({ relay: z.string(), reason: z.string() });
+const dryRun = z
+  .object({
+    object: z.literal('dry_run'),
+    from: z.string(),
+    to: z.array(z.string()),
+    cc: z.array(z.string()),
+    bcc: z.array(z.string()),
+    reply_to: z.array(z.string()),
+    subject: z.string(),
+    created_at: isoTime,
+    scheduled_at: isoTime.nullable(),
+    tags: z.array(z.object({ name: z.string(), value: z.string() })),
+    in_doubt_policy: z.enum(['retry', 'hold']).nullable(),
+    mode: z.enum(['live', 'test']),
+    deliveries: z.array(delivery),
+    message_id: z.string(),
+    envelope: z.object({ from: z.string(), recipients: z.array(z.string()) }),
+    relay: z.string().nullable().meta({ description: 'The relay that would carry it now.' }),
+    relay_reason: z.string().meta({ description: 'Why this one.' }),
+    other_relays: z.array(explainedRelay).meta({ description: 'What speaks against each of the others.' }),
+    size_bytes: z.int().min(0),
+    mime_base64: z.string().meta({ description: 'The composed message.' }),
+  })
+  .meta({ id: 'DryRun', description: 'The answer to `dry_run=true`.' });
 
 const idempotencyKey = z
   .string()
@@ -213,10 +277,7 @@ const SEND_ERRORS = [
   'invalid_idempotency_key',
   'idempotency_mismatch',
   'idempotency_in_progress',
-  'account_unconfirmed',
   'rate_limited',
-  'daily_quota_exceeded',
-  'monthly_quota_exceeded',
   'backlog_full',
 ] as const;
 
@@ -230,13 +291,17 @@ export const emailDocs: ResourceDocs = {
       description: 'It is on the ledger when this answers; `GET /v1/emails/{id}` says what became of it.',
       access: 'sending_key',
       headers: z.object({ 'Idempotency-Key': idempotencyKey }),
+      query: describeFields(sendQuery, {
+        dry_run:
+          '`true` sends nothing, and answers what would happen: the envelope, the relay and why, and the message.',
+      }),
       body: { schema: email, example: emailExample },
       responses: {
         200: {
           description: 'Accepted.',
           headers: SEND_HEADERS,
-          schema: z.object({ id: idOf('message') }),
-          example: { id },
+          schema: z.union([accepted, dryRun]),
+          example: acceptedExample,
         },
       },
       errors: SEND_ERRORS,
@@ -244,14 +309,15 @@ export const emailDocs: ResourceDocs = {
     'POST /v1/emails/batch': {
       operationId: 'sendBatch',
       summary: 'Send up to 100 emails',
-      description: 'All are accepted or none. An error names the email by its place: `[3].to`.',
+      description:
+        'All are accepted or none, and an error names the email by its place: `[3].to`. In permissive mode `errors` tells of each that was left out.',
       access: 'sending_key',
       headers: z.object({
         'Idempotency-Key': idempotencyKey,
         'x-batch-validation': z
-          .enum(['strict'])
+          .enum(['strict', 'permissive'])
           .optional()
-          .meta({ description: '`permissive` is not supported yet.' }),
+          .meta({ description: '`strict`, the default: all or none. `permissive`: the good ones go.' }),
       }),
       body: {
         schema: z.array(email).min(1).max(MAX_BATCH).meta({ id: 'BatchInput' }),
@@ -261,8 +327,14 @@ export const emailDocs: ResourceDocs = {
         200: {
           description: 'Accepted, in the order given.',
           headers: SEND_HEADERS,
-          schema: z.object({ data: z.array(z.object({ id: idOf('message') })) }),
-          example: { data: [{ id }] },
+          schema: z.object({
+            data: z.array(accepted),
+            errors: z
+              .array(z.object({ index: z.int().min(0), message: z.string(), code: z.string() }))
+              .optional()
+              .meta({ description: 'In permissive mode only.' }),
+          }),
+          example: { data: [acceptedExample] },
         },
       },
       errors: SEND_ERRORS,
@@ -285,6 +357,25 @@ export const emailDocs: ResourceDocs = {
       description: 'With what became of each recipient, and how.',
       responses: { 200: { description: 'The email.', schema: detail, example: detailExample } },
     },
+    'PATCH /v1/emails/:id': {
+      operationId: 'rescheduleEmail',
+      summary: 'Change when an email is sent',
+      description: 'While it is scheduled. A time that is not ahead means at once.',
+      body: {
+        schema: describeFields(rescheduleBody, { scheduled_at: 'As in sending.' }),
+        example: { scheduled_at: 'in 2 hours' },
+      },
+      responses: { 200: { description: 'The email as it is now.', schema: detail, example: detailExample } },
+      errors: ['not_scheduled', 'test_key_refused'],
+    },
+    'POST /v1/emails/:id/cancel': {
+      operationId: 'cancelEmail',
+      summary: 'Take an email back',
+      description:
+        'Once this answers 200, no copy leaves any more. What was delivered stays so. Repeating it changes nothing.',
+      responses: { 200: { description: 'The email as it is now.', schema: detail, example: detailExample } },
+      errors: ['already_sent', 'send_in_progress', 'test_key_refused'],
+    },
     'POST /v1/emails/:id/deliveries/:n/resolve': {
       operationId: 'resolveDelivery',
       summary: 'Decide about a delivery in doubt',
@@ -296,7 +387,7 @@ export const emailDocs: ResourceDocs = {
         example: { resolution: 'delivered' },
       },
       responses: { 200: { description: 'The email as it is now.', schema: detail, example: detailExample } },
-      errors: ['conflict'],
+      errors: ['conflict', 'test_key_refused'],
     },
   },
 };

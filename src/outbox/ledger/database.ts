@@ -23,6 +23,11 @@ const MIGRATIONS: readonly string[] = [
      entry INTEGER NOT NULL,
      PRIMARY KEY (webhook_id, at, seq, entry)
    ) WITHOUT ROWID, STRICT;`,
+  `CREATE TABLE test_due (
+     at INTEGER NOT NULL,
+     id TEXT NOT NULL,
+     PRIMARY KEY (at, id)
+   ) WITHOUT ROWID, STRICT`,
 ];
 
 export class LedgerDatabase {

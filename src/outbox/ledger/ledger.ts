@@ -2,16 +2,18 @@
  * The ledger of one account and shard: what was accepted, how far it has come, and what is due next.
  * Each change is one transaction; what is kept in memory beside it changes after the transaction did.
  */
+import { applyCancel, applyReschedule } from '../../delivery/ending.ts';
 import { nextDueAt, type Progress } from '../../delivery/progress.ts';
 import { firstMessageIdAt } from '../../ids.ts';
-import type { AcceptRequest, MessageToAccept } from '../client.ts';
-import { entriesOfChange } from '../webhooks/event-entry.ts';
+import type { AcceptRequest, CancelOutcome, MessageToAccept, RescheduleOutcome } from '../client.ts';
+import { entriesOfChange, entriesOfNew } from '../webhooks/event-entry.ts';
 import { type Claimed, findClaim, insertClaim } from './claims.ts';
 import type { LedgerDatabase } from './database.ts';
 import { EventLog } from './event-log.ts';
-import { CLOSED, type DotRecord, DUE, HELD, type LedgerItem, phaseOf, WAITING } from './message-row.ts';
+import { CLOSED, type DotRecord, DUE, HELD, type LedgerItem, phaseOf, TEST, WAITING } from './message-row.ts';
 import { MessageTable } from './message-table.ts';
 import { type KeptDays, sweep } from './retention.ts';
+import { TestQueue } from './test-queue.ts';
 import { DUE_AT_ONCE_MS, WorkQueue } from './work-queue.ts';
 
 /** A change of one message, decided by the pump. */
@@ -26,6 +28,8 @@ export class Ledger {
   readonly messages: MessageTable;
   readonly queue: WorkQueue;
   readonly events: EventLog;
+  /** Mail of test keys has a queue of its own. */
+  readonly tests: TestQueue;
   private readonly db: LedgerDatabase;
   private openCount: number;
   private duplicates: number;
@@ -34,8 +38,9 @@ export class Ledger {
     this.db = db;
     this.messages = new MessageTable(db);
     this.queue = new WorkQueue(db, this.messages);
+    this.tests = new TestQueue(db, this.messages);
     this.events = new EventLog(db);
-    this.openCount = this.queue.countOpen();
+    this.openCount = this.queue.countOpen() + this.tests.countOpen();
     this.duplicates = Number(db.readMeta('possible_duplicates') ?? 0);
   }
 
@@ -58,60 +63,92 @@ export class Ledger {
 
   /** Writes messages and claim, and returns those that are new: repeating it with the same ids changes nothing. */
   accept(request: AcceptRequest, nowMs: number): readonly MessageToAccept[] {
-    const { queue, messages, db } = this;
+    const { messages, db } = this;
     const admitted = db.transaction(() => {
       insertClaim(db, request, nowMs);
-      return request.messages.filter((message) => {
-        const phase = queue.phaseOfNew(message.id);
-        if (!messages.insert(message, { keyId: request.keyId, nowMs, phase })) return false;
-        if (phase === DUE) queue.reschedule(message.id, undefined, DUE_AT_ONCE_MS);
-        return true;
+      return request.messages.flatMap((message) => {
+        const { id } = message;
+        const place = this.placeOfNew(message);
+        if (!messages.insert(message, { keyId: request.keyId, nowMs, phase: place.phase })) return [];
+        this.queueOf(message).reschedule(id, undefined, place.dueAtMs);
+        return [{ message, ...place }];
       });
     });
-    for (const message of admitted) {
-      queue.admit(message.id);
-      messages.keepFresh(message, nowMs);
+    for (const { message, phase, dueAtMs } of admitted) {
+      if (phase !== TEST) this.queue.admit(message.id, dueAtMs);
+      if (message.scheduledAtMs === undefined) messages.keepFresh(message, nowMs);
+      this.events.append(entriesOfNew(message.id, message, nowMs));
     }
     this.openCount += admitted.length;
-    return admitted;
+    return admitted.map(({ message }) => message);
   }
 
   /**
-   * Writes changes, and returns the items as they are now. Their events are written by `events.flush`, which
-   * has to follow in the same turn: both are then one write of the storage.
+   * Writes changes, and returns the items as they are now. What the customer took back meanwhile stays as it is:
+   * the caller sees no pending dot on it, and lets no dot leave. The events are written by `events.flush`, which has
+   * to follow in the same turn: both are then one write of the storage.
    */
   commit(changes: readonly ItemChange[]): LedgerItem[] {
+    const isLate = ({ item }: ItemChange) => this.queueOf(item.progress).isRevoked(item.id);
     const doubts = changes.reduce(
-      (sum, { item, progress }) => sum + progress.possibleDuplicates - item.progress.possibleDuplicates,
+      (sum, change) =>
+        sum +
+        (isLate(change) ? 0 : change.progress.possibleDuplicates - change.item.progress.possibleDuplicates),
       0,
     );
     const written = this.db.transaction(() => {
       if (doubts > 0) this.db.writeMeta('possible_duplicates', String(this.duplicates + doubts));
-      return changes.map((change) => this.writeChange(change));
+      return changes.map((change) => (isLate(change) ? this.asItIs(change.item) : this.writeChange(change)));
     });
     this.duplicates += doubts;
     const nowMs = Date.now();
-    for (const { item, progress } of changes) {
-      this.events.append(entriesOfChange(item.id, item.progress, progress, nowMs));
+    for (const change of changes) {
+      const { item, progress } = change;
+      if (!isLate(change)) this.events.append(entriesOfChange(item.id, item.progress, progress, nowMs));
     }
     written.forEach((item, index) => {
-      this.queue.settle(item);
-      this.openCount += Number(isOpenPhase(item.phase)) - Number(isOpenPhase(changes[index]?.item.phase));
+      const change = changes[index];
+      if (change && !isLate(change)) this.countChange(change.item, item);
+      this.queueOf(item.progress).settle(item);
     });
     return written;
   }
 
-  /** Open messages accepted before the given time, a few at a time, for expiry while no relay takes them. */
-  findOverdue(acceptedBeforeMs: number, limit: number): LedgerItem[] {
+  isInHand(item: LedgerItem): boolean {
+    return this.queueOf(item.progress).isInHand(item.id);
+  }
+
+  /** Takes back what is not at its dot, whatever the pump has in mind with it. */
+  cancel(id: string, nowMs: number): CancelOutcome {
+    const item = this.messages.find(id);
+    if (!item) return 'not_found';
+    if (item.dot?.pending) return 'at_dot';
+    const progress = applyCancel(item.progress, nowMs);
+    if (progress) this.rewrite(item, progress, nowMs);
+    else if (!item.progress.deliveries.some(({ status }) => status === 'canceled')) return 'ended';
+    return 'canceled';
+  }
+
+  reschedule(id: string, scheduledAtMs: number, nowMs: number): RescheduleOutcome {
+    const item = this.messages.find(id);
+    if (!item) return 'not_found';
+    const progress = this.isInHand(item) ? undefined : applyReschedule(item.progress, scheduledAtMs, nowMs);
+    if (!progress) return 'not_scheduled';
+    this.rewrite(item, progress, nowMs);
+    return 'rescheduled';
+  }
+
+  /** Open messages that were to be sent before the given time, a few at a time, for expiry while no relay takes them. */
+  findOverdue(startedBeforeMs: number, limit: number): LedgerItem[] {
     // What is in hand is not to crowd out the rest.
     return this.messages
-      .listUnfinished(firstMessageIdAt(acceptedBeforeMs), limit + this.queue.inHandCount)
-      .filter((item) => !this.queue.isInHand(item.id))
+      .listUnfinished(firstMessageIdAt(startedBeforeMs), startedBeforeMs, limit + this.queue.inHandCount)
+      .filter((item) => !this.isInHand(item))
       .slice(0, limit);
   }
 
   sweep(nowMs: number, kept: KeptDays): void {
-    sweep(this.db, this.messages, kept, nowMs);
+    sweep(this.db, kept, nowMs);
   }
 
   /** True where there is anything left to sweep one day. */
@@ -120,11 +157,39 @@ export class Ledger {
     return (['messages', 'claims', 'events'] as const).some((table) => partitions.daysOf(table).length > 0);
   }
 
+  private rewrite(item: LedgerItem, progress: Progress, nowMs: number): void {
+    const { replies, dot } = item;
+    const written = this.db.transaction(() => this.writeChange({ item, progress, replies, dot }));
+    this.countChange(item, written);
+    this.events.append(entriesOfChange(item.id, item.progress, progress, nowMs));
+    this.queueOf(progress).revoke(written);
+  }
+
+  private countChange(before: LedgerItem, after: LedgerItem): void {
+    this.openCount += Number(isOpenPhase(after.phase)) - Number(isOpenPhase(before.phase));
+  }
+
+  private asItIs(item: LedgerItem): LedgerItem {
+    return this.messages.find(item.id) ?? item;
+  }
+
+  private queueOf({ isTest }: { readonly isTest?: boolean }): WorkQueue | TestQueue {
+    return isTest ? this.tests : this.queue;
+  }
+
+  private placeOfNew(message: MessageToAccept): { phase: number; dueAtMs: number | undefined } {
+    const { scheduledAtMs, isTest, id } = message;
+    if (isTest) return { phase: TEST, dueAtMs: scheduledAtMs ?? DUE_AT_ONCE_MS };
+    if (scheduledAtMs !== undefined) return { phase: DUE, dueAtMs: scheduledAtMs };
+    const phase = this.queue.phaseOfNew(id);
+    return { phase, dueAtMs: phase === DUE ? DUE_AT_ONCE_MS : undefined };
+  }
+
   private writeChange({ item, progress, replies, dot }: ItemChange): LedgerItem {
     // At the dot, the way back to the message stays as it is: a restart must find it.
     const place = dot?.pending ? item : this.placeOf(item.id, progress);
     const changed = { ...item, progress, replies, dot, phase: place.phase, dueAtMs: place.dueAtMs };
-    this.queue.reschedule(item.id, item.dueAtMs, changed.dueAtMs);
+    this.queueOf(progress).reschedule(item.id, item.dueAtMs, changed.dueAtMs);
     this.messages.update(changed);
     return changed;
   }
@@ -132,8 +197,10 @@ export class Ledger {
   /** Where a message that is not at its dot belongs. What is to go on at once must be found by a restart too. */
   private placeOf(id: string, progress: Progress): { phase: number; dueAtMs: number | undefined } {
     const phase = phaseOf(progress);
-    const isDue = phase === DUE || (phase === WAITING && this.queue.phaseOfNew(id) === DUE);
-    return isDue ? { phase: DUE, dueAtMs: nextDueAt(progress) } : { phase, dueAtMs: undefined };
+    const isDue = phase === DUE || phase === TEST || (phase === WAITING && this.queue.phaseOfNew(id) === DUE);
+    return isDue
+      ? { phase: phase === TEST ? TEST : DUE, dueAtMs: nextDueAt(progress) }
+      : { phase, dueAtMs: undefined };
   }
 }
 

@@ -1,5 +1,5 @@
 /** A row of `messages`, and what it means. */
-import { nextDueAt, type Progress } from '../../delivery/progress.ts';
+import { nextDueAt, type Progress, shownDeliveries } from '../../delivery/progress.ts';
 import type { LedgerMessage } from '../client.ts';
 
 export const CLOSED = 0;
@@ -9,6 +9,8 @@ export const WAITING = 1;
 export const DUE = 2;
 /** In doubt and left to the customer. */
 export const HELD = 3;
+/** Sent with a test key: found by its row in `test_due`, and out of sight of everything that opens a socket. */
+export const TEST = 4;
 
 /** What was written down before a final dot left: enough to know what is in doubt, and to make the same copy. */
 export interface DotRecord {
@@ -66,19 +68,21 @@ export function itemOf(row: MessageRow): LedgerItem {
     replies: row.replies ? new Uint8Array(row.replies) : undefined,
     dot: row.dot ? JSON.parse(row.dot) : undefined,
     // The key of its row in `due` follows from its progress.
-    dueAtMs: row.phase === DUE ? nextDueAt(progress) : undefined,
+    dueAtMs: row.phase === DUE || row.phase === TEST ? nextDueAt(progress) : undefined,
   };
 }
 
-export function publicMessageOf(row: MessageRow): LedgerMessage {
+export function publicMessageOf(row: MessageRow, nowMs = Date.now()): LedgerMessage {
   const { id, acceptedAtMs, summary, progress, replies } = itemOf(row);
   return {
     id,
     acceptedAtMs,
     summary,
-    deliveries: progress.deliveries,
+    deliveries: shownDeliveries(progress, nowMs),
     timeline: progress.timeline,
     possibleDuplicates: progress.possibleDuplicates,
+    ...(progress.scheduledAtMs === undefined ? {} : { scheduledAtMs: progress.scheduledAtMs }),
+    ...(progress.isTest ? { isTest: true } : {}),
     ...(replies ? { replies } : {}),
   };
 }
@@ -86,6 +90,7 @@ export function publicMessageOf(row: MessageRow): LedgerMessage {
 /** Where a message that is not at the dot belongs. */
 export function phaseOf(progress: Progress): number {
   const dueAtMs = nextDueAt(progress);
+  if (dueAtMs !== undefined && progress.isTest) return TEST;
   if (dueAtMs !== undefined) return dueAtMs > 0 ? DUE : WAITING;
   return progress.deliveries.some((delivery) => delivery.status === 'in_doubt') ? HELD : CLOSED;
 }

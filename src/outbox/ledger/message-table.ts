@@ -5,13 +5,13 @@ import type { LedgerMessage, MessagePage, MessageToAccept, PageRequest } from '.
 import type { LedgerDatabase } from './database.ts';
 import { FreshContent } from './fresh-content.ts';
 import {
-  CLOSED,
   DUE,
   itemOf,
   type LedgerItem,
   MESSAGE_COLUMNS,
   type MessageRow,
   publicMessageOf,
+  TEST,
   WAITING,
 } from './message-row.ts';
 import { DAY_MS, dayOf, type PartitionedTable } from './partitions.ts';
@@ -39,7 +39,7 @@ export class MessageTable {
   /** The sealed pieces of a message's head; undefined where the message or its content is gone. */
   findHead(id: string): Uint8Array[] | undefined {
     const item = this.find(id);
-    if (!item || !this.tableOf('contents', id)) return undefined;
+    if (!item || !this.findPiece(item, 'head', 0)) return undefined;
     return this.headPieces(item);
   }
 
@@ -60,13 +60,18 @@ export class MessageTable {
   }
 
   readPiece(item: LedgerItem, part: 'head' | 'attachments', index: number): Uint8Array {
+    const piece = this.findPiece(item, part, index);
+    if (!piece) throw new Error('the content of a message is missing');
+    return piece;
+  }
+
+  private findPiece(item: LedgerItem, part: 'head' | 'attachments', index: number): Uint8Array | undefined {
     const table = this.tableOf('contents', item.id);
     const number = item.firstPiece + index + (part === 'head' ? 0 : item.headPieces);
     const row = table
       ? this.db.first<{ piece: ArrayBuffer }>(`SELECT piece FROM ${table} WHERE piece_number = ?`, number)
       : undefined;
-    if (!row) throw new Error('the content of a message is missing');
-    return new Uint8Array(row.piece);
+    return row && new Uint8Array(row.piece);
   }
 
   /** Newest first. `after` means older than that id, `before` newer, as in the wire format. */
@@ -86,7 +91,7 @@ export class MessageTable {
         ),
       );
     }
-    const page = rows.slice(0, limit).map(publicMessageOf);
+    const page = rows.slice(0, limit).map((row) => publicMessageOf(row));
     return { messages: ascending ? page.reverse() : page, hasMore: rows.length > limit };
   }
 
@@ -120,26 +125,23 @@ export class MessageTable {
     return count;
   }
 
-  /** Messages below the id that wait or are due, and are not at their dot. */
-  listUnfinished(belowId: string, limit: number): LedgerItem[] {
+  /** Messages below the id that wait or are due since before the time, and are not at their dot. */
+  listUnfinished(belowId: string, startedBeforeMs: number, limit: number): LedgerItem[] {
     const items: LedgerItem[] = [];
     for (const day of this.db.partitions.daysOf('messages')) {
       const table = this.db.partitions.find('messages', day);
       if (!table || day > dayOfId(belowId) || items.length >= limit) break;
       const rows = this.db.all<MessageRow>(
-        `SELECT ${MESSAGE_COLUMNS} FROM ${table} WHERE id < ? AND phase IN (${WAITING}, ${DUE})
-         AND (dot IS NULL OR NOT json_extract(dot, '$.pending')) LIMIT ?`,
+        `SELECT ${MESSAGE_COLUMNS} FROM ${table} WHERE id < ? AND phase IN (${WAITING}, ${DUE}, ${TEST})
+         AND (dot IS NULL OR NOT json_extract(dot, '$.pending'))
+         AND coalesce(json_extract(progress, '$.scheduledAtMs'), 0) < ? LIMIT ?`,
         belowId,
+        startedBeforeMs,
         limit - items.length,
       );
       items.push(...rows.map(itemOf));
     }
     return items;
-  }
-
-  hasOpen(day: number): boolean {
-    const table = this.db.partitions.find('messages', day);
-    return !!table && !!this.db.first(`SELECT 1 FROM ${table} WHERE phase <> ${CLOSED} LIMIT 1`);
   }
 
   /** False where the message was there already. Throws where the id is not one of today, give or take a day. */
@@ -165,7 +167,7 @@ export class MessageTable {
       message.head.length,
       message.attachments.length,
       blobOf(message.summary),
-      JSON.stringify(newProgress(message.recipientCount, nowMs)),
+      JSON.stringify(newProgress(message.recipientCount, nowMs, message)),
     );
     return true;
   }

@@ -95,6 +95,15 @@ export class Partitions {
     this.days[table].delete(day);
   }
 
+  /** Puts the rows of a query in the place of all that a day has. In a transaction. */
+  replace(table: PartitionedTable, day: number, rows: string): void {
+    const name = nameOf(table, day);
+    this.sql.exec(`CREATE TABLE thinned ${COLUMNS[table]}`);
+    this.sql.exec(`INSERT INTO thinned ${rows}`);
+    this.sql.exec(`DROP TABLE ${name}`);
+    this.sql.exec(`ALTER TABLE thinned RENAME TO ${name}`);
+  }
+
   /** After a rolled back transaction the set may name tables that are not there. */
   reload(): void {
     for (const table of PARTITIONED) this.days[table].clear();

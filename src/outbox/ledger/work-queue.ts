@@ -25,6 +25,8 @@ export class WorkQueue {
   private readonly inHand = new Set<string>();
   /** Messages whose relay has enough to do: passed over until it has room. */
   private readonly aside = new Set<string>();
+  /** Of those, what the customer took back meanwhile: whatever the pump decides about them comes too late. */
+  private readonly revoked = new Set<string>();
   /** Messages that were scanned and not taken yet. */
   private buffer: LedgerItem[] = [];
   private late: string[] = [];
@@ -57,6 +59,7 @@ export class WorkQueue {
   /** Gives a message back unchanged: it is the next one to be taken. */
   release(item: LedgerItem): void {
     this.inHand.delete(item.id);
+    if (this.revoked.delete(item.id)) return;
     if (item.phase === WAITING) this.buffer.unshift(item);
     if (item.dueAtMs !== undefined) this.expectDue(item.dueAtMs);
   }
@@ -80,6 +83,7 @@ export class WorkQueue {
     if (!this.inHand.has(item.id)) this.discardReady(item.id);
     else if (item.dot?.pending) return;
     this.inHand.delete(item.id);
+    this.revoked.delete(item.id);
     if (item.dueAtMs !== undefined) this.expectDue(item.dueAtMs);
     // Some of its recipients are to go on at once, in another transaction. What the scan has yet to reach, it finds.
     if (item.phase === WAITING && item.id <= this.cursor) this.late.push(item.id);
@@ -93,10 +97,21 @@ export class WorkQueue {
     return this.inHand.has(id);
   }
 
+  /** After the row of a message was rewritten beneath the pump. What lies ready is found again. */
+  revoke(item: LedgerItem): void {
+    if (this.inHand.has(item.id)) this.revoked.add(item.id);
+    else this.settle(item);
+  }
+
+  isRevoked(id: string): boolean {
+    return this.revoked.has(id);
+  }
+
   /** After an error that nobody expected: forget what is in hand, and find it again from the low-water mark. */
   forgetHand(): void {
     this.inHand.clear();
     this.aside.clear();
+    this.revoked.clear();
     this.buffer = [];
     this.late = [];
     this.cursor = this.lowWater;
@@ -123,9 +138,10 @@ export class WorkQueue {
     return id <= this.lowWater ? DUE : WAITING;
   }
 
-  /** After a new message was committed. */
-  admit(id: string): void {
-    if (id <= this.lowWater) this.expectDue(DUE_AT_ONCE_MS);
+  /** After a new message was committed, with its row in `due` where it waits for a time. */
+  admit(id: string, dueAtMs?: number): void {
+    if (dueAtMs !== undefined) this.expectDue(dueAtMs);
+    else if (id <= this.lowWater) this.expectDue(DUE_AT_ONCE_MS);
     else if (id <= this.cursor) this.late.push(id);
   }
 

@@ -2,7 +2,8 @@
  * Events as the log has them: compact, and without an address, a subject or a reply. What an event tells its
  * reader is made when it is read (`event-payload.ts`).
  */
-import type { Progress, TimelineEvent } from '../../delivery/progress.ts';
+import { newProgress, type Progress, type TimelineEvent } from '../../delivery/progress.ts';
+import type { MessageToAccept } from '../client.ts';
 
 /** About a message: a place in its timeline. Short names, because a row holds many. */
 export interface MessageEntry {
@@ -66,15 +67,24 @@ export function entriesOfChange(
   const known = new Set(before.timeline);
   const fresh = after.timeline.filter((event) => !known.has(event));
   const entries = fresh.map((event) => entryOf(id, event));
-  const isFirst = !before.timeline.some(({ type }) => ATTEMPTS.has(type));
-  return isFirst && fresh.some(({ type }) => ATTEMPTS.has(type))
-    ? [{ m: id, t: 'sent', a: nowMs }, ...entries]
-    : entries;
+  const isFirst = !before.timeline.some(isAttempt);
+  return isFirst && fresh.some(isAttempt) ? [{ m: id, t: 'sent', a: nowMs }, ...entries] : entries;
 }
 
-/** What a new message's timeline has beyond its acceptance. */
-export function entriesOfNew(id: string, timeline: readonly TimelineEvent[]): readonly MessageEntry[] {
+/** What a new message tells at once: that it is scheduled, and who was rejected. Most tell nothing. */
+export function entriesOfNew(
+  id: string,
+  message: Pick<MessageToAccept, 'recipientCount' | 'rejections' | 'scheduledAtMs'>,
+  nowMs: number,
+): readonly MessageEntry[] {
+  if (message.scheduledAtMs === undefined && message.rejections === undefined) return [];
+  const { timeline } = newProgress(message.recipientCount, nowMs, message);
   return timeline.filter(({ type }) => type !== 'queued').map((event) => entryOf(id, event));
+}
+
+/** What was rejected at acceptance was never on its way. */
+function isAttempt({ type, reason }: TimelineEvent): boolean {
+  return ATTEMPTS.has(type) && reason !== 'invalid_address' && reason !== 'test_address';
 }
 
 function entryOf(m: string, { type, atMs, recipients, relayId, code, enhanced, reason }: TimelineEvent) {

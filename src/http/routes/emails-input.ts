@@ -1,0 +1,65 @@
+/** What a request to send may look like. */
+import * as z from 'zod';
+import { AppError } from '../../errors.ts';
+import { type EmailDraft, type ReadOptions, readEmail } from '../../services/email-input.ts';
+import { validate } from '../validation.ts';
+
+const addresses = z.union([z.string().max(1000), z.array(z.string().max(1000)).max(50)]);
+const tagPart = z.string().regex(/^[A-Za-z0-9_-]{1,256}$/);
+export const MAX_BATCH = 100;
+
+export const attachmentItem = z.strictObject({
+  content: z.unknown().optional(),
+  filename: z.string().optional(),
+  content_type: z.string().optional(),
+  content_id: z.string().optional(),
+  path: z.unknown().optional(),
+});
+
+export const emailItem = z.strictObject({
+  from: z.string().max(1000),
+  to: addresses,
+  cc: addresses.optional(),
+  bcc: addresses.optional(),
+  reply_to: addresses.optional(),
+  subject: z.string(),
+  text: z.string().optional(),
+  html: z.string().optional(),
+  headers: z.record(z.string(), z.string()).optional(),
+  tags: z
+    .array(z.strictObject({ name: tagPart, value: tagPart }))
+    .max(50)
+    .optional(),
+  attachments: z.array(attachmentItem).optional(),
+  scheduled_at: z.string().max(100).optional(),
+  // Our own.
+  relay: z.string().max(64).optional(),
+  in_doubt_policy: z.enum(['retry', 'hold']).optional(),
+  strict: z.boolean().optional(),
+  // Fields of the wire format that are known and not served; `refuseUnserved` names them.
+  template: z.unknown().optional(),
+  topic_id: z.unknown().optional(),
+});
+export const rescheduleBody = z.strictObject({ scheduled_at: z.string().max(100) });
+export const resolveBody = z.strictObject({ resolution: z.enum(['delivered', 'resend', 'drop']) });
+export const batchBody = z.array(z.unknown()).min(1).max(MAX_BATCH);
+
+type Email = z.output<typeof emailItem>;
+
+export function emailOf(value: unknown, options: ReadOptions): EmailDraft {
+  const { prefix = '' } = options;
+  const input = validate(emailItem, value, prefix);
+  refuseUnserved(input, prefix);
+  return readEmail(input, options);
+}
+
+function refuseUnserved(input: Email, prefix: string): void {
+  for (const field of ['template', 'topic_id'] as const) {
+    if (input[field] !== undefined) throw new AppError('field_not_supported', { field: prefix + field });
+  }
+  input.attachments?.forEach(({ path }, index) => {
+    if (path === undefined) return;
+    const field = `${prefix}attachments[${index}].path`;
+    throw new AppError('field_refused', { field, reason: 'nothing is fetched by URL; send the `content`' });
+  });
+}
