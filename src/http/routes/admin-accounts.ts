@@ -27,7 +27,8 @@ export const changeAccountBody = z
     /** The operator's word for the address, where the mail does not arrive. */
     confirmed: z.literal(true),
   })
-  .partial();
+  .partial()
+  .refine((body) => Object.keys(body).length > 0, { message: 'names nothing to change' });
 export const putDomainBody = z.strictObject({
   return_path: z.email().max(254).optional(),
 });
