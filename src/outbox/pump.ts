@@ -254,7 +254,7 @@ export class Pump {
 
   private restIfDone(): void {
     if (this.isRunning) return;
-    this.context.ledger.queue.saveLowWater();
+    this.context.ledger.saveLowWater();
     this.context.onRest();
   }
 }

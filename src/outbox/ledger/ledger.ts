@@ -9,6 +9,7 @@ import { entriesOfChange } from '../webhooks/event-entry.ts';
 import { type Claimed, findClaim, insertClaim } from './claims.ts';
 import type { LedgerDatabase } from './database.ts';
 import { EventLog } from './event-log.ts';
+import { recoverEvents } from './event-recovery.ts';
 import { CLOSED, type DotRecord, DUE, HELD, type LedgerItem, phaseOf, WAITING } from './message-row.ts';
 import { MessageTable } from './message-table.ts';
 import { type KeptDays, sweep } from './retention.ts';
@@ -35,6 +36,7 @@ export class Ledger {
     this.messages = new MessageTable(db);
     this.queue = new WorkQueue(db, this.messages);
     this.events = new EventLog(db);
+    recoverEvents(this.events, this.messages, this.queue.savedLowWater);
     this.openCount = this.queue.countOpen();
     this.duplicates = Number(db.readMeta('possible_duplicates') ?? 0);
   }
@@ -73,8 +75,8 @@ export class Ledger {
   }
 
   /**
-   * Writes changes, and returns the items as they are now. Their events are written by `events.flush`, which
-   * has to follow in the same turn: both are then one write of the storage.
+   * Writes changes, and returns the items as they are now. Where their events `mustFlush`, that has to follow
+   * in the same turn: both are then one write of the storage.
    */
   commit(changes: readonly ItemChange[]): LedgerItem[] {
     const doubts = changes.reduce(
@@ -87,9 +89,10 @@ export class Ledger {
     });
     this.duplicates += doubts;
     const nowMs = Date.now();
-    for (const { item, progress } of changes) {
-      this.events.append(entriesOfChange(item.id, item.progress, progress, nowMs));
-    }
+    changes.forEach(({ item, progress }, index) => {
+      const isFound = written[index]?.phase === CLOSED && item.id > this.queue.savedLowWater;
+      this.events.append(entriesOfChange(item.id, item.progress, progress, nowMs), { mayWait: isFound });
+    });
     written.forEach((item, index) => {
       this.queue.settle(item);
       this.openCount += Number(isOpenPhase(item.phase)) - Number(isOpenPhase(changes[index]?.item.phase));
@@ -102,6 +105,12 @@ export class Ledger {
     return this.messages
       .listUnfinished(firstMessageIdAt(acceptedBeforeMs), limit)
       .filter((item) => !this.queue.isInHand(item.id));
+  }
+
+  /** Events that wait are written first: a restart looks for them above the mark. */
+  saveLowWater(): void {
+    this.events.flush(Date.now());
+    this.queue.saveLowWater();
   }
 
   sweep(nowMs: number, kept: KeptDays): void {

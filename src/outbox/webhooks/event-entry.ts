@@ -72,6 +72,15 @@ export function entriesOfChange(
     : entries;
 }
 
+/** Everything that the log should have of a message. */
+export function entriesOfTimeline(id: string, timeline: readonly TimelineEvent[]): readonly MessageEntry[] {
+  const entries = entriesOfNew(id, timeline);
+  const first = entries.findIndex(({ t }) => ATTEMPTS.has(t));
+  const sent = entries[first];
+  if (!sent) return entries;
+  return [...entries.slice(0, first), { m: id, t: 'sent', a: sent.a }, ...entries.slice(first)];
+}
+
 /** What a new message's timeline has beyond its acceptance. */
 export function entriesOfNew(id: string, timeline: readonly TimelineEvent[]): readonly MessageEntry[] {
   return timeline.filter(({ type }) => type !== 'queued').map((event) => entryOf(id, event));
