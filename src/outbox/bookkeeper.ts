@@ -52,7 +52,7 @@ export class Bookkeeper {
       })),
     );
     this.commits++;
-    if (this.commits % COMMITS_PER_LOW_WATER === 0) this.ledger.queue.saveLowWater();
+    if (this.commits % COMMITS_PER_LOW_WATER === 0) this.ledger.saveLowWater();
     return written;
   }
 

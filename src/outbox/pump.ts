@@ -259,7 +259,7 @@ export class Pump {
 
   private restIfDone(): void {
     if (this.isRunning) return;
-    this.context.ledger.queue.saveLowWater();
+    this.context.ledger.saveLowWater();
     this.context.onRest();
   }
 }

@@ -10,6 +10,8 @@ import { dayOf } from './partitions.ts';
 
 /** Far below what a row may hold, and below what an event id has room for. */
 const ENTRIES_PER_ROW = 2000;
+/** So many may wait for a row that they share. */
+const HELD_ENTRIES = 64;
 
 export interface LoggedEntry extends EventPosition {
   readonly entry: EventEntry;
@@ -25,6 +27,7 @@ export interface LogPage {
 export class EventLog {
   private readonly db: LedgerDatabase;
   private pending: EventEntry[] = [];
+  private isHolding = true;
   private lastSeq: number;
 
   constructor(db: LedgerDatabase) {
@@ -43,9 +46,15 @@ export class EventLog {
     return this.pending.length > 0;
   }
 
-  /** To be written by the next `flush`. */
-  append(entries: readonly EventEntry[]): void {
+  /** What waits has to be written in this turn: a restart would not find it. */
+  get mustFlush(): boolean {
+    return this.pending.length > 0 && (!this.isHolding || this.pending.length >= HELD_ENTRIES);
+  }
+
+  /** To be written by the next `flush`. `mayWait`: a restart finds them again, see `recovery.ts`. */
+  append(entries: readonly EventEntry[], options: { readonly mayWait: boolean } = { mayWait: false }): void {
     this.pending.push(...entries);
+    if (entries.length > 0 && !options.mayWait) this.isHolding = false;
   }
 
   /** Writes what was appended. Where that fails it is still there for the next time. */
@@ -61,6 +70,7 @@ export class EventLog {
       this.lastSeq = seq;
       this.pending = this.pending.slice(entries.length);
     }
+    this.isHolding = true;
   }
 
   /** The next events after a place, of at most so many rows. */

@@ -10,6 +10,7 @@ import { entriesOfChange, entriesOfNew } from '../webhooks/event-entry.ts';
 import { type Claimed, findClaim, insertClaim } from './claims.ts';
 import type { LedgerDatabase } from './database.ts';
 import { EventLog } from './event-log.ts';
+import { recoverEvents } from './event-recovery.ts';
 import { CLOSED, type DotRecord, DUE, HELD, type LedgerItem, phaseOf, TEST, WAITING } from './message-row.ts';
 import { MessageTable } from './message-table.ts';
 import { type KeptDays, sweep } from './retention.ts';
@@ -40,6 +41,7 @@ export class Ledger {
     this.queue = new WorkQueue(db, this.messages);
     this.tests = new TestQueue(db, this.messages);
     this.events = new EventLog(db);
+    recoverEvents(this.events, this.messages, this.queue.savedLowWater);
     this.openCount = this.queue.countOpen() + this.tests.countOpen();
     this.duplicates = Number(db.readMeta('possible_duplicates') ?? 0);
   }
@@ -85,8 +87,8 @@ export class Ledger {
 
   /**
    * Writes changes, and returns the items as they are now. What the customer took back meanwhile stays as it is:
-   * the caller sees no pending dot on it, and lets no dot leave. The events are written by `events.flush`, which has
-   * to follow in the same turn: both are then one write of the storage.
+   * the caller sees no pending dot on it, and lets no dot leave. Where the events `mustFlush`, that has to follow in
+   * the same turn: both are then one write of the storage.
    */
   commit(changes: readonly ItemChange[]): LedgerItem[] {
     const isLate = ({ item }: ItemChange) => this.queueOf(item.progress).isRevoked(item.id);
@@ -102,10 +104,12 @@ export class Ledger {
     });
     this.duplicates += doubts;
     const nowMs = Date.now();
-    for (const change of changes) {
+    changes.forEach((change, index) => {
+      if (isLate(change)) return;
       const { item, progress } = change;
-      if (!isLate(change)) this.events.append(entriesOfChange(item.id, item.progress, progress, nowMs));
-    }
+      const isFound = written[index]?.phase === CLOSED && item.id > this.queue.savedLowWater;
+      this.events.append(entriesOfChange(item.id, item.progress, progress, nowMs), { mayWait: isFound });
+    });
     written.forEach((item, index) => {
       const change = changes[index];
       if (change && !isLate(change)) this.countChange(change.item, item);
@@ -145,6 +149,12 @@ export class Ledger {
       .listUnfinished(firstMessageIdAt(startedBeforeMs), startedBeforeMs, limit + this.queue.inHandCount)
       .filter((item) => !this.isInHand(item))
       .slice(0, limit);
+  }
+
+  /** Events that wait are written first: a restart looks for them above the mark. */
+  saveLowWater(): void {
+    this.events.flush(Date.now());
+    this.queue.saveLowWater();
   }
 
   sweep(nowMs: number, kept: KeptDays): void {

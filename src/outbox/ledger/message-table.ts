@@ -1,5 +1,5 @@
 /** The statements on messages and their contents. A message is found by its id alone: the id says the day. */
-import { newProgress } from '../../delivery/progress.ts';
+import { newProgress, type Progress } from '../../delivery/progress.ts';
 import { parseMessageId } from '../../ids.ts';
 import type { LedgerMessage, MessagePage, MessageToAccept, PageRequest } from '../client.ts';
 import type { LedgerDatabase } from './database.ts';
@@ -110,6 +110,23 @@ export class MessageTable {
       if (items.length >= limit) break;
     }
     return items;
+  }
+
+  /** The next finished messages in the order of ids, with how far they came. */
+  listClosed(afterId: string, limit: number): { readonly id: string; readonly progress: Progress }[] {
+    const found: { id: string; progress: Progress }[] = [];
+    for (const day of this.db.partitions.daysOf('messages')) {
+      const table = this.db.partitions.find('messages', day);
+      if (!table || day < dayOfId(afterId)) continue;
+      const rows = this.db.all<{ id: string; progress: string }>(
+        `SELECT id, progress FROM ${table} WHERE id > ? AND phase = ${CLOSED} ORDER BY id LIMIT ?`,
+        afterId,
+        limit - found.length,
+      );
+      found.push(...rows.map(({ id, progress }) => ({ id, progress: JSON.parse(progress) })));
+      if (found.length >= limit) break;
+    }
+    return found;
   }
 
   countWaiting(afterId: string): number {

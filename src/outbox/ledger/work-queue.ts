@@ -153,6 +153,10 @@ export class WorkQueue {
     if (toMs !== undefined) this.db.all('INSERT OR IGNORE INTO due (at, id) VALUES (?, ?)', toMs, id);
   }
 
+  get savedLowWater(): string {
+    return this.lowWater;
+  }
+
   /** Saves how far everything is done; called now and then, and when the pump goes idle. */
   saveLowWater(): void {
     let lowest = this.cursor;

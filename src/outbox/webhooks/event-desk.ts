@@ -50,6 +50,8 @@ export class EventDesk {
 
   read({ after, types, limit }: EventQuery): EventPage {
     const { events: log } = this.ledger;
+    // What waits for a row is told all the same.
+    log.flush(Date.now());
     const start = after === 'oldest' ? OLDEST : after === 'latest' ? log.head : after;
     const page = log.read(start, Math.min(ROWS_PER_PAGE, Math.max(limit, 100)));
     const wanted = page.entries.filter(({ entry }) => !types || types.includes(wireTypeOf(entry)));

@@ -71,6 +71,16 @@ export function entriesOfChange(
   return isFirst && fresh.some(isAttempt) ? [{ m: id, t: 'sent', a: nowMs }, ...entries] : entries;
 }
 
+/** Everything that the log should have of a message. */
+export function entriesOfTimeline(id: string, timeline: readonly TimelineEvent[]): readonly MessageEntry[] {
+  const told = timeline.filter(({ type }) => type !== 'queued');
+  const entries = told.map((event) => entryOf(id, event));
+  const first = told.findIndex(isAttempt);
+  const sent = entries[first];
+  if (!sent) return entries;
+  return [...entries.slice(0, first), { m: id, t: 'sent', a: sent.a }, ...entries.slice(first)];
+}
+
 /** What a new message tells at once: that it is scheduled, and who was rejected. Most tell nothing. */
 export function entriesOfNew(
   id: string,

@@ -15,12 +15,18 @@ import type { EventPosition } from './event-id.ts';
 import { type EventPayload, sealEventData } from './event-payload.ts';
 import type { AttemptResult } from './retry-plan.ts';
 
+/** How long an event may wait for others, at most. */
+const HOLD_MS = 25;
+
 export class EventOffice {
   readonly desk: EventDesk;
   private readonly env: Env;
   private readonly ledger: Ledger;
   private readonly table: WebhookTable;
+  /** The next alarm may be another one now. */
   private readonly onRest: () => void;
+  private announcedSeq = 0;
+  private flushTimer: ReturnType<typeof setTimeout> | undefined;
   private readonly paused = new Set<string>();
   private owner: { readonly accountId: string; readonly reader: SendingStateReader } | undefined;
   private courierOrNone: Courier | undefined;
@@ -58,16 +64,36 @@ export class EventOffice {
     });
   }
 
-  /** Writes what was appended to the log, and tells those who wait once it is durable. */
+  /** Syncs, with the log of what it is about; tells those who wait once that is durable. */
   async sync(storage: DurableObjectStorage): Promise<void> {
     const { events } = this.ledger;
-    const hasNews = events.hasPending;
     // In the turn of what it is about: the storage writes both, or neither.
-    events.flush(Date.now());
+    if (events.mustFlush) events.flush(Date.now());
+    else if (events.hasPending) this.flushSoon(storage);
     await storage.sync();
-    if (!hasNews) return;
+    this.announce();
+  }
+
+  /** What may wait shares a row with what comes meanwhile. */
+  private flushSoon(storage: DurableObjectStorage): void {
+    this.flushTimer ??= setTimeout(() => {
+      this.flushTimer = undefined;
+      this.ledger.events.flush(Date.now());
+      storage.sync().then(
+        () => this.announce(),
+        (error: unknown) => logError('events_not_synced', error),
+      );
+    }, HOLD_MS);
+  }
+
+  private announce(): void {
+    const { head } = this.ledger.events;
+    if (head.seq === this.announcedSeq) return;
+    this.announcedSeq = head.seq;
     this.desk.announce();
     this.courier?.kick();
+    // A restart in the middle of it must be woken.
+    this.onRest();
   }
 
   record(entries: readonly EventEntry[], storage: DurableObjectStorage): Promise<void> {
