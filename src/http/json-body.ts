@@ -15,6 +15,8 @@ const SMALL_BODY_LIMIT_BYTES = 64 * KIB;
 /** From here on a body waits for its turn. */
 const LARGE_BODY_BYTES = MIB;
 const READ_BYTES = 64 * KIB;
+/** `ignoreBOM` keeps a byte order mark in the text, where the parser refuses it. */
+const decoder = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
 
 /** The parsed body, not yet validated. Throws `AppError` with a fixed reason. */
 export async function readJson(
@@ -114,8 +116,7 @@ async function readText(
 
 function decode(bytes: Uint8Array): string {
   try {
-    // `ignoreBOM` keeps a byte order mark in the text, where the parser refuses it.
-    return new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(bytes);
+    return decoder.decode(bytes);
   } catch {
     throw new AppError('invalid_json', { reason: 'it is not UTF-8' });
   }

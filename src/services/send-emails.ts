@@ -68,7 +68,8 @@ export async function sendEmails(
         if (fingerprint) fingerprints.push(fingerprint);
         return { id, recipientCount: recipientsOf(summary).length, ...sealed };
       });
-      return { messages, fingerprint: hash('fingerprints', Buffer.concat(fingerprints)) };
+      const fingerprint = isRepeatable ? hash('fingerprints', Buffer.concat(fingerprints)) : '';
+      return { messages, fingerprint };
     },
   });
   return sentOf(result);

@@ -30,7 +30,7 @@ export interface Submission {
   /** How many messages the request makes. */
   readonly count: number;
   readonly keyHash?: string;
-  /** The messages under these ids, and the fingerprint of the request, which does not depend on them. */
+  /** The messages under these ids, and the fingerprint of the request, which does not depend on them: empty without a key. */
   readonly seal: (ids: readonly string[]) => { messages: MessageToAccept[]; fingerprint: string };
 }
 
