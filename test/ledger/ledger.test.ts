@@ -64,6 +64,62 @@ function takeAll(ledger: Ledger, nowMs = Date.now()): LedgerItem[] {
 }
 
 describe('the ledger', () => {
+  test('hands out the same head from memory, from its table, and after a restart', () =>
+    withLedger(({ ledger, reopen }) => {
+      const head = [Uint8Array.from({ length: 100 }, (_, index) => index)];
+      const long = [head[0] ?? new Uint8Array(), new Uint8Array(3)];
+      const messages = [
+        { ...message(), head },
+        { ...message(), head: long },
+        { ...message(), head, attachments: [new Uint8Array(5)] },
+      ];
+      accept(ledger, messages);
+      const restarted = reopen();
+      for (const { id, head: accepted } of messages) {
+        for (const table of [ledger.messages, ledger.messages, restarted.messages]) {
+          const item = table.find(id);
+          expect(item && table.takeHead(item)).toEqual(accepted);
+        }
+      }
+    }));
+
+  test('takes a message once, whether its id is the greatest there is or not, also after a restart', () =>
+    withLedger(({ ledger, reopen }) => {
+      const [low = '', middle = '', high = ''] = Array.from({ length: 3 }, () => newMessageId(0)).sort();
+      accept(ledger, [message(middle)]);
+      accept(ledger, [message(middle), message(low), message(high)]);
+      accept(ledger, [message(high), message(low)]);
+      const restarted = reopen();
+      accept(restarted, [message(low), message(middle), message(high)]);
+      expect(restarted.backlog).toBe(3);
+      expect(takeAll(restarted).map((item) => item.id)).toEqual([low, middle, high]);
+    }));
+
+  test('knows the next time anything is due without asking again, whatever happened meanwhile', () =>
+    withLedger(({ ledger }) => {
+      const nowMs = Date.now();
+      const due = () => ledger.queue.nextDueAt();
+      const defer = (item: LedgerItem, atMs: number) =>
+        ledger.commit([
+          { item, progress: withStatus(item, 'deferred', atMs), replies: undefined, dot: undefined },
+        ]);
+      accept(ledger, [message(), message()]);
+      expect(due()).toBeUndefined();
+      const [first, second] = takeAll(ledger);
+      if (!first || !second) throw new Error('two were accepted');
+      defer(first, nowMs + 5_000);
+      expect(due()).toBe(nowMs + 5_000);
+      defer(second, nowMs + 1_000);
+      expect(due()).toBe(nowMs + 1_000);
+      const again = ledger.queue.take(nowMs + 2_000);
+      expect(again?.id).toBe(second.id);
+      expect(due()).toBe(nowMs + 5_000);
+      if (again) ledger.queue.release(again);
+      expect(due()).toBe(nowMs + 1_000);
+      for (const item of takeAll(ledger, nowMs + 9_000)) deliver(ledger, item);
+      expect(due()).toBeUndefined();
+    }));
+
   test('hands out what it accepted in order of ids, each once', () =>
     withLedger(({ ledger }) => {
       const messages = Array.from({ length: 150 }, () => message());
