@@ -221,24 +221,23 @@ describe('a composed message', () => {
           expect((await composeBytes(longer)).equals(expected)).toBe(true);
         },
       ),
-      { numRuns: 1500 },
+      { numRuns: 500 },
     );
-    expect(written).toBeGreaterThan(1000);
+    expect(written).toBeGreaterThan(300);
   });
 
   it('has its text broken into the lines that nodemailer makes, at every length', async () => {
     const tails = ['', ' ', '.', '=', 'é', '漢', '\t', ' \t ', '\n', '\n\n', 'word. word'];
+    const lengths = Array.from({ length: 18 }, (_, index) => 62 + index);
     for (const start of ['', 'a b ', 'é', '='.repeat(10), 'x\n']) {
       for (const filler of ['x', '=', 'é', 'x ']) {
-        for (let length = 62; length <= 79; length++) {
-          for (const tail of tails) {
-            const source = sourceWith({
-              text: `${start}${filler.repeat(length)}${tail}\nnext line=\n${'z'.repeat(80)}`,
-            });
-            const expected = await messageTree(source, noAttachments).build();
-            const plain = plainMessage(source);
-            if (!plain?.equals(expected)) expect(plain?.toString()).toBe(expected.toString());
-          }
+        for (const [number, tail] of tails.entries()) {
+          const lines = lengths.map((length) => `${start}${filler.repeat(length)}${tail}`);
+          // The end of the text is an end of another kind: each length gets its turn there.
+          const last = lines.splice(number, 1);
+          const source = sourceWith({ text: [...lines, 'text', ...last].join('\n') });
+          const expected = await messageTree(source, noAttachments).build();
+          expect(plainMessage(source)?.toString()).toBe(expected.toString());
         }
       }
     }
