@@ -5,6 +5,7 @@ import type { LedgerMessage, MessagePage, MessageToAccept, PageRequest } from '.
 import type { LedgerDatabase } from './database.ts';
 import { FreshContent } from './fresh-content.ts';
 import {
+  CLOSED,
   DUE,
   itemOf,
   type LedgerItem,
