@@ -5,7 +5,7 @@
  * - A command joins that queue only when its bytes are handed to the transport. A reply that comes when
  *   the queue is empty was not caused by us, and ends the channel: it must never be taken for the answer
  *   to a dot that has not left yet.
- * - The timer is that of the head of the queue. Whatever ends the channel rejects everything that waits, once,
+ * - The head of the queue owns the timer. Whatever ends the channel rejects everything that waits, once,
  *   with the same fault; after that no timer runs.
  */
 import { expectReply, handled, isAnswerTo, type Pending } from './expected-reply.ts';
@@ -55,9 +55,6 @@ export class Channel {
   #awaited: Pending[] = [];
   #timer: ReturnType<typeof setTimeout> | undefined;
   #timed: Pending | undefined;
-  /** Of the head of the queue. */
-  #deadlineMs = 0;
-  #timerAtMs = 0;
   #endedBy: SmtpFault | undefined;
   #upgrading = false;
 
@@ -156,7 +153,6 @@ export class Channel {
     const { promise: ended, reject } = Promise.withResolvers<never>();
     this.#writes.add(reject);
     this.quietStage = 'tls';
-    clearTimeout(this.#timer);
     this.#timer = setTimeout(() => this.#timeOut('tls'), this.#timeouts.connectMs);
     try {
       await Promise.race([this.#transport.startTls(), ended]);
@@ -165,7 +161,6 @@ export class Channel {
     }
     this.#writes.delete(reject);
     clearTimeout(this.#timer);
-    this.#timer = undefined;
     if (this.#endedBy !== undefined) throw this.#endedBy;
     this.#upgrading = false;
     void this.#readReplies();
@@ -244,31 +239,13 @@ export class Channel {
     return stage === 'data' ? this.#timeouts.dataMs : this.#timeouts.commandMs;
   }
 
-  /**
-   * Gives a new head its time; a reply that drips in does not get more. The timer is left running where it ends
-   * no later than that: most replies come soon, and setting one for each costs more than reading it.
-   */
+  /** Restarts the timer where the head is a new one: a reply that drips in does not get more time. */
   #armTimer(): void {
     const head = this.#awaited[0];
     if (head === this.#timed) return;
     this.#timed = head;
-    if (head === undefined) return;
-    this.#deadlineMs = Date.now() + head.timeoutMs;
-    if (this.#timer === undefined || this.#timerAtMs > this.#deadlineMs) this.#startTimer(head.timeoutMs);
-  }
-
-  #startTimer(ms: number): void {
     clearTimeout(this.#timer);
-    this.#timerAtMs = this.#deadlineMs;
-    this.#timer = setTimeout(() => this.#checkDeadline(), ms);
-  }
-
-  #checkDeadline(): void {
-    this.#timer = undefined;
-    if (this.#timed === undefined) return;
-    const leftMs = this.#deadlineMs - Date.now();
-    if (leftMs > 0) this.#startTimer(leftMs);
-    else this.#timeOut(this.#timed.stage);
+    if (head !== undefined) this.#timer = setTimeout(() => this.#timeOut(head.stage), head.timeoutMs);
   }
 
   #timeOut(stage: Stage): void {

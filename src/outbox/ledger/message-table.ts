@@ -20,8 +20,6 @@ import { DAY_MS, dayOf, type PartitionedTable } from './partitions.ts';
 export class MessageTable {
   private readonly db: LedgerDatabase;
   private readonly fresh = new FreshContent();
-  /** No message has a greater id; undefined before the first one is written. */
-  private greatestId: string | undefined;
 
   constructor(db: LedgerDatabase) {
     this.db = db;
@@ -169,9 +167,7 @@ export class MessageTable {
     if (createdAtMs === undefined || Math.abs(createdAtMs - nowMs) > DAY_MS) {
       throw new Error('a message id is malformed or far off the clock');
     }
-    this.greatestId ??= this.readGreatestId();
-    if (message.id <= this.greatestId && this.findRow(message.id)) return false;
-    if (message.id > this.greatestId) this.greatestId = message.id;
+    if (this.findRow(message.id)) return false;
     const day = dayOf(createdAtMs);
     this.db.all(
       `INSERT INTO ${this.db.partitions.make('messages', day)}
@@ -214,16 +210,6 @@ export class MessageTable {
       first ||= row?.piece_number ?? 0;
     }
     return first;
-  }
-
-  private readGreatestId(): string {
-    let greatest = '';
-    for (const day of this.db.partitions.daysOf('messages')) {
-      const table = this.db.partitions.find('messages', day);
-      const row = this.db.first<{ id: string | null }>(`SELECT max(id) AS id FROM ${table}`);
-      if (row?.id && row.id > greatest) greatest = row.id;
-    }
-    return greatest;
   }
 
   private findRow(id: string): MessageRow | undefined {

@@ -34,8 +34,6 @@ export class WorkQueue {
   private cursor: string;
   /** No row of `due` that is not in hand is earlier than this. Spares the query for every message. */
   private dueFromMs = 0;
-  /** True where there is a row at just that time, or none at all. */
-  private isDueExact = false;
 
   constructor(db: LedgerDatabase, messages: MessageTable) {
     this.db = db;
@@ -116,7 +114,6 @@ export class WorkQueue {
     this.late = [];
     this.cursor = this.lowWater;
     this.dueFromMs = 0;
-    this.isDueExact = false;
   }
 
   /** True while something could be taken now. */
@@ -129,8 +126,7 @@ export class WorkQueue {
 
   /** The time of the next row in `due` that is not in hand. */
   nextDueAt(): number | undefined {
-    if (!this.isDueExact) this.readFirstDue();
-    return Number.isFinite(this.dueFromMs) ? this.dueFromMs : undefined;
+    return this.firstDueNotInHand()?.at;
   }
 
   /** Where a new message belongs, so that it is found whatever its clock said. */
@@ -148,7 +144,6 @@ export class WorkQueue {
   /** In the transaction that moves a message to another time. */
   reschedule(id: string, fromMs: number | undefined, toMs: number | undefined): void {
     if (fromMs === toMs) return;
-    this.isDueExact = false;
     if (fromMs !== undefined) this.db.all('DELETE FROM due WHERE at = ? AND id = ?', fromMs, id);
     if (toMs !== undefined) this.db.all('INSERT OR IGNORE INTO due (at, id) VALUES (?, ?)', toMs, id);
   }
@@ -178,7 +173,6 @@ export class WorkQueue {
   private takeDue(nowMs: number): LedgerItem | undefined {
     const due = this.firstDue(nowMs);
     const item = due && this.messages.find(due.id);
-    if (due) this.isDueExact = false;
     return item && { ...item, dueAtMs: due.at };
   }
 
@@ -206,22 +200,19 @@ export class WorkQueue {
 
   private expectDue(atMs: number): void {
     this.dueFromMs = Math.min(this.dueFromMs, atMs);
-    this.isDueExact = false;
   }
 
   private firstDue(nowMs: number): { at: number; id: string } | undefined {
     if (nowMs < this.dueFromMs) return undefined;
-    const first = this.readFirstDue();
+    const first = this.firstDueNotInHand();
+    this.dueFromMs = first?.at ?? Number.POSITIVE_INFINITY;
     return first && first.at <= nowMs ? first : undefined;
   }
 
-  private readFirstDue(): { at: number; id: string } | undefined {
+  private firstDueNotInHand(): { at: number; id: string } | undefined {
     const passedOver = this.inHand.size + this.aside.size;
-    const first = this.db
+    return this.db
       .all<{ at: number; id: string }>('SELECT at, id FROM due ORDER BY at, id LIMIT ?', passedOver + 1)
       .find((row) => !this.inHand.has(row.id) && !this.aside.has(row.id));
-    this.dueFromMs = first?.at ?? Number.POSITIVE_INFINITY;
-    this.isDueExact = true;
-    return first;
   }
 }
