@@ -18,7 +18,7 @@ export default defineConfig({
       {
         test: {
           name: 'pure',
-          include: ['test/{smtp,mime,delivery,crypto,relay-gate,model}/**/*.test.ts', 'test/*.test.ts'],
+          include: ['test/{smtp,mime,delivery,crypto,relay-gate,model,http}/**/*.test.ts', 'test/*.test.ts'],
           environment: 'node',
         },
       },

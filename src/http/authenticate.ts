@@ -10,7 +10,7 @@ import { authenticateKey } from '../services/authenticate-key.ts';
 import type { AppTypes } from './app-types.ts';
 
 /** All that a key with `sending_access` may call. */
-const SENDING_PATHS = new Set(['/v1/emails', '/v1/emails/batch']);
+const SENDING_PATHS = new Set(['/v1/emails', '/v1/emails/batch', '/v1/emails/raw']);
 
 /** Routes of the operator: the operator token instead of an API key. */
 export const requireOperator: MiddlewareHandler<AppTypes> = async (c, next) => {

@@ -19,11 +19,13 @@ import type {
   ClaimResult,
   LedgerMessage,
   MessagePage,
+  MessageToAccept,
   OutboxApi,
   OutboxStatistics,
   PageRequest,
   RelayUse,
   Resolution,
+  StagedPiece,
 } from './client.ts';
 import { GroupCommit } from './group-commit.ts';
 import { deleteClaim, fenceIds, findClaimedIds, writeClaim } from './ledger/claims.ts';
@@ -105,6 +107,22 @@ export class Outbox extends DurableObject<Env> implements OutboxApi {
     return result;
   }
 
+  async stagePiece(accountId: string, staged: StagedPiece): Promise<'staged' | 'lost' | 'full'> {
+    this.belongTo(accountId, shardOf([staged.id]) ?? CLAIM_SHARD);
+    const result = this.ledger.messages.staging.put(staged, Date.now());
+    releaseBytes(staged.piece);
+    this.arm();
+    return result;
+  }
+
+  async readStagedPiece(id: string, index: number): Promise<Uint8Array | undefined> {
+    return this.ledger.messages.staging.read(id, index);
+  }
+
+  async discardStaged(id: string): Promise<void> {
+    this.ledger.messages.staging.discard(id);
+  }
+
   async findMessage(id: string): Promise<LedgerMessage | undefined> {
     return this.ledger.messages.findPublic(id);
   }
@@ -165,6 +183,7 @@ export class Outbox extends DurableObject<Env> implements OutboxApi {
         metadata: this.settings.METADATA_RETENTION_DAYS,
         claims: this.settings.IDEMPOTENCY_DAYS,
       });
+      this.ledger.messages.staging.sweep(Date.now() - this.settings.STAGING_KEPT_MS);
       this.registration.ensure();
       this.pump?.kick();
     } catch (error) {
@@ -184,6 +203,7 @@ export class Outbox extends DurableObject<Env> implements OutboxApi {
     if (claimed.kind === 'same') return { outcome: 'replayed', ids: claimed.ids, rate };
     if (claimed.kind === 'different') return { outcome: 'idempotency_mismatch', ids: claimed.ids, rate };
     if (claimed.kind === 'fenced') return { outcome: 'fenced', rate };
+    if (messages.some((message) => !this.hasContent(message))) return { outcome: 'staging_lost', rate };
     if (!ok) return { outcome: 'rate_limited', rate, retryAfterSeconds };
     if (this.ledger.backlog + messages.length > shareOf(this.settings.BACKLOG_LIMIT, shards))
       return { outcome: 'backlog_full', rate };
@@ -192,6 +212,10 @@ export class Outbox extends DurableObject<Env> implements OutboxApi {
     pump.kick();
     this.arm();
     return { outcome: 'accepted', ids, rate };
+  }
+
+  private hasContent({ id, stagedPieces }: MessageToAccept): boolean {
+    return stagedPieces === undefined || this.ledger.messages.staging.isComplete(id, stagedPieces);
   }
 
   private findClaimed({ claim, isClaimed }: AcceptRequest, ids: readonly string[], nowMs: number) {
@@ -251,6 +275,14 @@ export class Outbox extends DurableObject<Env> implements OutboxApi {
   }
 
   private nextAlarmAt(): number | undefined {
+    const workAtMs = this.nextWorkAt();
+    const oldestMs = this.ledger.messages.staging.oldestStartMs;
+    if (oldestMs === undefined) return workAtMs;
+    const sweepAtMs = oldestMs + this.settings.STAGING_KEPT_MS;
+    return Math.min(sweepAtMs, workAtMs ?? sweepAtMs);
+  }
+
+  private nextWorkAt(): number | undefined {
     const nowMs = Date.now();
     const watchdogAtMs = nowMs + this.settings.WATCHDOG_MS;
     if (!this.pump) return undefined;

@@ -12,6 +12,7 @@ import { checkHeaderText } from '../mime/characters.ts';
 import { checkHeaders } from '../mime/header.ts';
 import type { Attachment, Mailbox } from '../mime/types.ts';
 import type { MessageHead, MessageSummary } from '../outbox/client.ts';
+import { type Content, StagedContent } from './upload.ts';
 
 /** Already checked for shape: types, lengths of lists, unknown fields. */
 export interface EmailInput {
@@ -32,7 +33,7 @@ export interface EmailInput {
 }
 
 export interface AttachmentInput {
-  /** Base64, or what JSON makes of a Node Buffer. */
+  /** Base64, what JSON makes of a Node Buffer, or what the reader of large bodies made of either. */
   readonly content?: unknown;
   readonly filename?: string | undefined;
   readonly content_type?: string | undefined;
@@ -43,12 +44,14 @@ export interface EmailDraft {
   /** Without the envelope sender, which the From domain decides. */
   readonly summary: Omit<MessageSummary, 'envelopeFrom'>;
   readonly head: MessageHead;
-  readonly attachments: readonly Uint8Array[];
+  readonly attachments: readonly Content[];
+  /** As in `MessageContent`. */
+  readonly fingerprinted?: readonly Uint8Array[];
 }
 
 const MAX_RECIPIENTS = 50;
 const MAX_ATTACHMENTS = 100;
-const MAX_ATTACHMENT_BYTES = 10 * 1024 * 1024;
+const MAX_ATTACHMENT_BYTES = 25 * 1024 * 1024;
 const MAX_TEXT_CHARACTERS = 2 * 1024 * 1024;
 
 /** `prefix` goes before each field's name: empty, or `[3].` for the fourth email of a batch. */
@@ -147,7 +150,7 @@ function readTags(
 function readAttachments(
   inputs: readonly AttachmentInput[],
   prefix: string,
-): { entries: Attachment[]; bytes: Uint8Array[] } {
+): { entries: Attachment[]; bytes: Content[] } {
   if (inputs.length > MAX_ATTACHMENTS) {
     throw new AppError('invalid_attachment', {
       field: `${prefix}attachments`,
@@ -155,7 +158,7 @@ function readAttachments(
     });
   }
   const entries: Attachment[] = [];
-  const bytes: Uint8Array[] = [];
+  const bytes: Content[] = [];
   let total = 0;
   inputs.forEach((input, index) => {
     const field = `${prefix}attachments[${index}]`;
@@ -164,7 +167,7 @@ function readAttachments(
     if (total > MAX_ATTACHMENT_BYTES) {
       throw new AppError('invalid_attachment', {
         field: `${prefix}attachments`,
-        reason: 'more than 10 MiB together, decoded',
+        reason: 'more than 25 MiB together, decoded',
       });
     }
     if (input.filename === undefined) throw new AppError('missing_field', { field: `${field}.filename` });
@@ -184,8 +187,9 @@ function readAttachments(
   return { entries, bytes };
 }
 
-function attachmentBytes(content: unknown, field: string): Uint8Array {
+function attachmentBytes(content: unknown, field: string): Content {
   if (content === undefined) throw new AppError('missing_field', { field });
+  if (content instanceof Uint8Array || content instanceof StagedContent) return content;
   if (typeof content === 'string') {
     const bytes = parseBase64Strict(content);
     if (bytes) return bytes;

@@ -1,16 +1,33 @@
 /** Accepting mail: checked, sealed, and on the ledger before it is answered. */
 import { keyedHash } from '../crypto/seal.ts';
 import { AppError } from '../errors.ts';
-import { type AcceptResult, type RateState, recipientsOf, sealMessage } from '../outbox/client.ts';
-import { type AccountState, findAccountState, findSendingDomain } from './account-state.ts';
+import {
+  type AcceptResult,
+  encodeHead,
+  type MessageContent,
+  type RateState,
+  recipientsOf,
+  sealMessage,
+} from '../outbox/client.ts';
+import {
+  type AccountState,
+  findAccountState,
+  findSendingDomain,
+  type SendingDomain,
+} from './account-state.ts';
 import type { EmailDraft } from './email-input.ts';
 import type { ServiceContext } from './service-context.ts';
 import { submitMessages } from './submit-messages.ts';
+import { StagedContent, type Upload } from './upload.ts';
 
 export interface SendOptions {
   readonly idempotencyKey?: string | undefined;
   /** Set where the API key may send from one domain only. */
   readonly boundDomainId?: string | undefined;
+  /** In place of the return path of the From domain; already checked. */
+  readonly envelopeFrom?: string | undefined;
+  /** What a single message is to be called, unless its idempotency key stands for another. */
+  readonly id?: string | undefined;
 }
 
 export interface Sent {
@@ -48,13 +65,18 @@ export async function sendEmails(
   const hash = (purpose: string, value: Uint8Array | string) =>
     Buffer.from(keyedHash(hashKey, purpose, value)).toString('base64');
   const isRepeatable = options.idempotencyKey !== undefined;
+  // Only a request of one message is read while it is staged.
+  const upload = await stagedUpload(drafts);
+  const named = upload?.id ?? options.id;
   const result = await submitMessages(env, {
     accountId,
     keyId: actor.keyId,
     shards: account.shards,
     count: drafts.length,
     ...(options.idempotencyKey !== undefined && { keyHash: hash('idempotency', options.idempotencyKey) }),
-    seal: (ids) => {
+    ...(named !== undefined && { namedIds: [named] }),
+    seal: async (ids) => {
+      if (upload) await upload.moveTo(ids[0] ?? '');
       const fingerprints: Uint8Array[] = [];
       const messages = drafts.map((draft, index) => {
         const id = ids[index] ?? '';
@@ -62,16 +84,38 @@ export async function sendEmails(
         const { fingerprint, ...sealed } = sealMessage(
           key,
           { accountId, id },
-          { ...draft, summary },
+          contentOf(draft, summary),
           isRepeatable ? hashKey : undefined,
         );
         if (fingerprint) fingerprints.push(fingerprint);
-        return { id, recipientCount: recipientsOf(summary).length, ...sealed };
+        const staged = upload && upload.stagedPieces > 0 ? { stagedPieces: upload.stagedPieces } : {};
+        return { id, recipientCount: recipientsOf(summary).length, ...sealed, ...staged };
       });
       return { messages, fingerprint: hash('fingerprints', Buffer.concat(fingerprints)) };
     },
   });
+  if (result.outcome === 'accepted') upload?.handOver();
   return sentOf(result);
+}
+
+/** The upload that holds a message's content, with just that in it. */
+async function stagedUpload(drafts: readonly EmailDraft[]): Promise<Upload | undefined> {
+  const staged = drafts.flatMap((draft) =>
+    draft.attachments.filter((content) => content instanceof StagedContent),
+  );
+  const [first] = staged;
+  await first?.upload.arrange(staged.map(({ range }) => range));
+  return first?.upload;
+}
+
+function contentOf(draft: EmailDraft, summary: MessageContent['summary']): MessageContent {
+  const { head, attachments, fingerprinted } = draft;
+  const held = attachments.filter((content) => content instanceof Uint8Array);
+  if (held.length === attachments.length) {
+    return { summary, head, attachments: held, ...(fingerprinted && { fingerprinted }) };
+  }
+  const hashes = attachments.map((content) => (content instanceof StagedContent ? content.sha256 : content));
+  return { summary, head, attachments: [], fingerprinted: fingerprinted ?? [encodeHead(head), ...hashes] };
 }
 
 function sentOf(result: AcceptResult): Sent {
@@ -89,6 +133,8 @@ function sentOf(result: AcceptResult): Sent {
       throw new AppError('idempotency_in_progress');
     case 'overloaded':
       throw new RefusedByLedger('overloaded', result.rate, 1);
+    case 'staging_lost':
+      throw new RefusedByLedger('unavailable', result.rate);
   }
 }
 
@@ -105,8 +151,18 @@ async function envelopeSender(
   options: SendOptions,
 ): Promise<string> {
   const { from } = draft.summary;
-  const domain = await findSendingDomain(context.scope, from.domain);
-  const isBoundElsewhere = options.boundDomainId !== undefined && options.boundDomainId !== domain?.id;
+  const domain = await getVerifiedDomain(context, from.domain, options);
+  return options.envelopeFrom ?? domain.returnPath ?? from.address;
+}
+
+/** Throws where the account, or this key of it, may not send from the domain. */
+export async function getVerifiedDomain(
+  context: ServiceContext,
+  name: string,
+  { boundDomainId }: Pick<SendOptions, 'boundDomainId'>,
+): Promise<SendingDomain> {
+  const domain = await findSendingDomain(context.scope, name);
+  const isBoundElsewhere = boundDomainId !== undefined && boundDomainId !== domain?.id;
   if (domain?.status !== 'verified' || isBoundElsewhere) throw new AppError('domain_not_verified');
-  return domain.returnPath ?? from.address;
+  return domain;
 }

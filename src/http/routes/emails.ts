@@ -11,8 +11,10 @@ import { checkNamedRelays } from '../../services/relays.ts';
 import { resolveDelivery } from '../../services/resolve-delivery.ts';
 import { RefusedByLedger, sendEmails } from '../../services/send-emails.ts';
 import { type AppTypes, serviceContextOf } from '../app-types.ts';
+import { withEmailBody } from '../email-body.ts';
 import { jsonBody, readJson } from '../json-body.ts';
 import { isoTime, listBody, pageQuery } from '../pagination.ts';
+import { idempotencyKeyOf, setRateHeaders } from '../sending.ts';
 import { queryOf, validate } from '../validation.ts';
 
 const addresses = z.union([z.string().max(1000), z.array(z.string().max(1000)).max(50)]);
@@ -57,8 +59,7 @@ type Email = z.output<typeof emailItem>;
 
 export const emailRoutes = new Hono<AppTypes>()
   .post('/', async (c) => {
-    const body = await readJson(c, { limitBytes: settingsOf(c.env).REQUEST_BODY_LIMIT_BYTES });
-    const [id] = await send(c, [emailOf(body, '')], () => '');
+    const [id] = await withEmailBody(c, (body) => send(c, [emailOf(body, '')], () => ''));
     return c.json({ id });
   })
   .post('/batch', async (c) => {
@@ -88,10 +89,7 @@ async function send(
   drafts: ReturnType<typeof readEmail>[],
   prefixOf: (index: number) => string,
 ): Promise<readonly string[]> {
-  const idempotencyKey = c.req.header('idempotency-key');
-  if (idempotencyKey !== undefined && !/^[\x20-\x7e]{1,256}$/.test(idempotencyKey)) {
-    throw new AppError('invalid_idempotency_key');
-  }
+  const idempotencyKey = idempotencyKeyOf(c);
   try {
     const context = serviceContextOf(c);
     const relayIds = drafts.map((draft) => draft.summary.relayId);
@@ -106,15 +104,6 @@ async function send(
     if (error instanceof RefusedByLedger) setRateHeaders(c, error.rate);
     throw error;
   }
-}
-
-function setRateHeaders(
-  c: Context<AppTypes>,
-  rate: { limit: number; remaining: number; resetSeconds: number },
-): void {
-  c.header('ratelimit-limit', String(rate.limit));
-  c.header('ratelimit-remaining', String(rate.remaining));
-  c.header('ratelimit-reset', String(rate.resetSeconds));
 }
 
 function emailOf(value: unknown, prefix: string): ReturnType<typeof readEmail> {
@@ -157,7 +146,7 @@ function detailBody(detail: EmailDetail) {
   return {
     object: 'email' as const,
     ...overviewBody(detail),
-    message_id: `<${message.id}@${summary.from.domain}>`,
+    message_id: head?.raw?.messageId ?? `<${message.id}@${summary.from.domain}>`,
     text: head?.text ?? null,
     html: head?.html ?? null,
     possible_duplicates: message.possibleDuplicates,

@@ -64,7 +64,10 @@ export class Ledger {
         return true;
       });
     });
-    for (const { id } of admitted) queue.admit(id);
+    for (const { id, stagedPieces } of admitted) {
+      queue.admit(id);
+      if (stagedPieces !== undefined) messages.staging.forget(id);
+    }
     this.openCount += admitted.length;
   }
 

@@ -14,12 +14,15 @@ import {
   WAITING,
 } from './message-row.ts';
 import { DAY_MS, dayOf, type PartitionedTable } from './partitions.ts';
+import { Staging } from './staging.ts';
 
 export class MessageTable {
+  readonly staging: Staging;
   private readonly db: LedgerDatabase;
 
   constructor(db: LedgerDatabase) {
     this.db = db;
+    this.staging = new Staging(db);
   }
 
   find(id: string): LedgerItem | undefined {
@@ -131,6 +134,10 @@ export class MessageTable {
     }
     if (this.findRow(message.id)) return false;
     const day = dayOf(createdAtMs);
+    const firstPiece =
+      message.stagedPieces === undefined
+        ? this.insertPieces([...message.head, ...message.attachments], day)
+        : this.staging.adopt(message);
     this.db.all(
       `INSERT INTO ${this.db.partitions.make('messages', day)}
        (id, accepted_at, phase, key_id, first_piece, head_pieces, attachment_pieces, summary, progress)
@@ -139,9 +146,9 @@ export class MessageTable {
       nowMs,
       phase,
       keyId,
-      this.insertPieces([...message.head, ...message.attachments], day),
+      firstPiece,
       message.head.length,
-      message.attachments.length,
+      message.stagedPieces ?? message.attachments.length,
       blobOf(message.summary),
       JSON.stringify(newProgress(message.recipientCount, nowMs)),
     );
