@@ -1,5 +1,5 @@
 import { runInDurableObject } from 'cloudflare:test';
-import { env, exports } from 'cloudflare:workers';
+import { env } from 'cloudflare:workers';
 import { createHash } from 'node:crypto';
 import { beforeAll, describe, expect, inject, it, vi } from 'vitest';
 import type { Env } from '../../src/env.ts';
@@ -9,6 +9,7 @@ import type { Ledger } from '../../src/outbox/ledger/ledger.ts';
 import { findAccountState } from '../../src/services/account-state.ts';
 import { operatorContext } from '../../src/services/service-context.ts';
 import {
+  send as answered,
   call,
   callAsOperator,
   createAccount,
@@ -70,7 +71,7 @@ function chunked(path: string, pieces: Iterable<string>, type: string, headers =
     },
   });
   const own = { authorization: `Bearer ${account.key}`, 'content-type': type };
-  return exports.default.fetch(
+  return answered(
     new Request(`https://relay.test${path}`, { method: 'POST', headers: { ...own, ...headers }, body }),
   );
 }

@@ -18,6 +18,7 @@ import { apiKeyDocs } from '../routes/api-keys.docs.ts';
 import { domainDocs } from '../routes/domains.docs.ts';
 import { emailDocs } from '../routes/emails.docs.ts';
 import { healthDocs } from '../routes/public/health.docs.ts';
+import { rawEmailDocs } from '../routes/raw-emails.docs.ts';
 import { relayDocs } from '../routes/relays.docs.ts';
 import { suppressionDocs } from '../routes/suppressions.docs.ts';
 import { accessOf, ERROR_EXAMPLES, errorCodesOf, errorSchema, errorStatusOf } from './error-docs.ts';
@@ -26,6 +27,7 @@ import type { OperationDocs, ResourceDocs, ResponseDocs } from './resource-docs.
 /** In the order of the page. */
 export const RESOURCES: readonly ResourceDocs[] = [
   emailDocs,
+  rawEmailDocs,
   domainDocs,
   apiKeyDocs,
   relayDocs,

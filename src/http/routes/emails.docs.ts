@@ -23,7 +23,10 @@ const buffer = z.strictObject({
 const attachment = describeFields(attachmentItem, {
   content: z
     .union([z.string(), buffer])
-    .meta({ description: 'Base64, or what JSON makes of a Node `Buffer`. 10 MiB together, decoded.' }),
+    .meta({
+      description:
+        'Base64, or what JSON makes of a Node `Buffer` (up to 5 MiB of that). 25 MiB together, decoded.',
+    }),
   filename: z.string().meta({ description: 'The name that the recipient sees.' }),
   content_type: 'By the ending of `filename` where it is not given.',
   content_id: 'Makes it part of the HTML, which names it as `cid:`.',
@@ -189,7 +192,7 @@ const detailExample = {
   ],
 };
 
-const idempotencyKey = z
+export const IDEMPOTENCY_KEY = z
   .string()
   .regex(/^[\x20-\x7e]{1,256}$/)
   .optional()
@@ -197,13 +200,13 @@ const idempotencyKey = z
     description: 'A repeated request with the same key and body gets the same answer and sends nothing.',
   });
 
-const SEND_HEADERS = {
+export const SEND_HEADERS = {
   'ratelimit-limit': 'Messages that the key may send in a second.',
   'ratelimit-remaining': 'How many are left.',
   'ratelimit-reset': 'Seconds until all are there again.',
 };
 
-const SEND_ERRORS = [
+export const SEND_ERRORS = [
   'field_not_supported',
   'field_refused',
   'invalid_from',
@@ -226,7 +229,7 @@ export const emailDocs: ResourceDocs = {
       summary: 'Send an email',
       description: 'It is on the ledger when this answers; `GET /v1/emails/{id}` says what became of it.',
       access: 'sending_key',
-      headers: z.object({ 'Idempotency-Key': idempotencyKey }),
+      headers: z.object({ 'Idempotency-Key': IDEMPOTENCY_KEY }),
       body: { schema: email, example: emailExample },
       responses: {
         200: {
@@ -244,7 +247,7 @@ export const emailDocs: ResourceDocs = {
       description: 'All are accepted or none. An error names the email by its place: `[3].to`.',
       access: 'sending_key',
       headers: z.object({
-        'Idempotency-Key': idempotencyKey,
+        'Idempotency-Key': IDEMPOTENCY_KEY,
         'x-batch-validation': z
           .enum(['strict'])
           .optional()

@@ -18,7 +18,7 @@ const MAX_TAGS = 50;
 const listOf = <T extends z.ZodType>(item: T, max: number) =>
   z.union([item.transform((one) => [one]), z.array(item).max(max)]);
 
-const rawQuery = z.strictObject({
+export const rawQuery = z.strictObject({
   from: z.string().max(1000).optional(),
   to: listOf(z.string().max(1000), 50).optional(),
   tag: listOf(z.string().regex(/^[A-Za-z0-9_-]{1,256}:[A-Za-z0-9_-]{1,256}$/), MAX_TAGS).optional(),
