@@ -276,7 +276,7 @@ export class Outbox extends DurableObject<Env> implements OutboxApi {
 
   private nextAlarmAt(): number | undefined {
     const workAtMs = this.nextWorkAt();
-    const oldestMs = this.ledger.messages.staging.oldestStartMs;
+    const oldestMs = this.ledger.messages.staging.oldestSeenMs;
     if (oldestMs === undefined) return workAtMs;
     const sweepAtMs = oldestMs + this.settings.STAGING_KEPT_MS;
     return Math.min(sweepAtMs, workAtMs ?? sweepAtMs);

@@ -21,12 +21,10 @@ const buffer = z.strictObject({
 });
 
 const attachment = describeFields(attachmentItem, {
-  content: z
-    .union([z.string(), buffer])
-    .meta({
-      description:
-        'Base64, or what JSON makes of a Node `Buffer` (up to 5 MiB of that). 25 MiB together, decoded.',
-    }),
+  content: z.union([z.string(), buffer]).meta({
+    description:
+      'Base64, or what JSON makes of a Node `Buffer` (up to 5 MiB of that). 25 MiB together, decoded.',
+  }),
   filename: z.string().meta({ description: 'The name that the recipient sees.' }),
   content_type: 'By the ending of `filename` where it is not given.',
   content_id: 'Makes it part of the HTML, which names it as `cid:`.',

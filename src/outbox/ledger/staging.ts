@@ -27,13 +27,13 @@ interface StagedRow extends Record<string, SqlStorageValue> {
 
 export class Staging {
   private readonly db: LedgerDatabase;
-  /** When each upload began, by the id that its message would have. */
-  private readonly startedAtMs = new Map<string, number>();
+  /** When the last piece of each upload came, as far as this object knows, by the id that its message would have. */
+  private readonly seenAtMs = new Map<string, number>();
 
   constructor(db: LedgerDatabase) {
     this.db = db;
     for (const row of db.all<StagedRow>('SELECT id, first_piece, started_at FROM staged')) {
-      this.startedAtMs.set(row.id, row.started_at);
+      this.seenAtMs.set(row.id, row.started_at);
     }
   }
 
@@ -42,15 +42,15 @@ export class Staging {
     const createdAtMs = parseMessageId(id)?.createdAtMs;
     if (createdAtMs === undefined || Math.abs(createdAtMs - nowMs) > DAY_MS) return 'lost';
     if (index >= MAX_PIECES) return 'full';
-    if (!this.startedAtMs.has(id)) {
+    if (!this.seenAtMs.has(id)) {
       if (index > 0) return 'lost';
-      if (this.startedAtMs.size >= MAX_UPLOADS) return 'full';
+      if (this.seenAtMs.size >= MAX_UPLOADS) return 'full';
     }
     this.db.transaction(() => {
       const firstPiece = this.firstPieceOf(id) ?? this.begin(id, nowMs);
       this.write(id, firstPiece + index, piece);
     });
-    if (!this.startedAtMs.has(id)) this.startedAtMs.set(id, nowMs);
+    this.seenAtMs.set(id, nowMs);
     return 'staged';
   }
 
@@ -91,14 +91,14 @@ export class Staging {
 
   /** After that transaction was made. */
   forget(id: string): void {
-    this.startedAtMs.delete(id);
+    this.seenAtMs.delete(id);
   }
 
   /** Safe to repeat. What belongs to a message is not touched. */
   discard(id: string): void {
     const firstPiece = this.firstPieceOf(id);
     const table = this.tableOf(id);
-    this.startedAtMs.delete(id);
+    this.seenAtMs.delete(id);
     if (firstPiece === undefined) return;
     this.db.transaction(() => {
       const [from, to] = [firstPiece - HEAD_ROOM, firstPiece + MAX_PIECES - 1];
@@ -107,14 +107,13 @@ export class Staging {
     });
   }
 
-  sweep(startedBeforeMs: number): void {
-    for (const [id, startedAtMs] of [...this.startedAtMs])
-      if (startedAtMs <= startedBeforeMs) this.discard(id);
+  sweep(seenBeforeMs: number): void {
+    for (const [id, seenAtMs] of [...this.seenAtMs]) if (seenAtMs <= seenBeforeMs) this.discard(id);
   }
 
-  /** When the oldest upload began. */
-  get oldestStartMs(): number | undefined {
-    return this.startedAtMs.size === 0 ? undefined : Math.min(...this.startedAtMs.values());
+  /** Of the upload that has been silent for the longest time. */
+  get oldestSeenMs(): number | undefined {
+    return this.seenAtMs.size === 0 ? undefined : Math.min(...this.seenAtMs.values());
   }
 
   private begin(id: string, nowMs: number): number {
