@@ -20,9 +20,10 @@ export default defineConfig({
         test: {
           name: 'pure',
           include: [
-            'test/{smtp,mime,delivery,crypto,relay-gate,model,webhooks}/**/*.test.ts',
+            'test/{smtp,mime,delivery,crypto,relay-gate,model,webhooks,http}/**/*.test.ts',
             'test/*.test.ts',
           ],
+          testTimeout: 30_000,
           environment: 'node',
         },
       },

@@ -104,7 +104,15 @@ const settingsSchema = z.object({
   BODY_RETENTION_DAYS: whole(7, 1),
   METADATA_RETENTION_DAYS: whole(30, 1),
   IDEMPOTENCY_DAYS: whole(7, 1),
+  /** What of a request body may be in memory: all of it, but for attachments and raw mail, which are staged. */
   REQUEST_BODY_LIMIT_BYTES: whole(15 * MIB, 64 * KIB),
+  /** A raw message, or the attachments of one message, decoded. */
+  MESSAGE_LIMIT_BYTES: whole(25 * MIB, 64 * KIB).refine(
+    (value) => value <= 36 * MIB,
+    'must be at most 37748736',
+  ),
+  /** How long content waits for its message before it is swept. */
+  STAGING_KEPT_MS: whole(HOUR, 1),
   ISOLATE_BODY_LIMIT_BYTES: whole(32 * MIB, MIB),
   OUTBOX_IN_FLIGHT_LIMIT_BYTES: whole(32 * MIB, MIB),
 

@@ -11,7 +11,7 @@ import type { AppTypes } from './app-types.ts';
 import { clientIpOf } from './client-ip.ts';
 
 /** All that a key with `sending_access` may call. */
-const SENDING_PATHS = new Set(['/v1/emails', '/v1/emails/batch']);
+const SENDING_PATHS = new Set(['/v1/emails', '/v1/emails/batch', '/v1/emails/raw']);
 
 /** Routes of the operator: the operator token instead of an API key. */
 export const requireOperator: MiddlewareHandler<AppTypes> = async (c, next) => {

@@ -33,6 +33,7 @@ export const ERROR_WIRE: Record<ErrorCode, readonly [status: ContentfulStatusCod
   field_refused: [422, 'invalid_parameter'],
   invalid_from: [422, 'invalid_from_address'],
   invalid_attachment: [422, 'invalid_attachment'],
+  invalid_message: [422, 'validation_error'],
   domain_not_verified: [403, 'validation_error'],
   no_relay: [422, 'validation_error'],
   invalid_idempotency_key: [400, 'invalid_idempotency_key'],

@@ -5,6 +5,7 @@ import { settingsOf } from '../env.ts';
 import { AppError } from '../errors.ts';
 import type { AppTypes } from './app-types.ts';
 import { type BodyHold, bodyBudget } from './body-budget.ts';
+import { declaredLength, tooLarge } from './body-stream.ts';
 import { parseStrictJson } from './strict-json.ts';
 import { validate } from './validation.ts';
 
@@ -13,7 +14,7 @@ const MIB = 1024 * KIB;
 /** Enough for every resource but an email. */
 const SMALL_BODY_LIMIT_BYTES = 64 * KIB;
 /** From here on a body waits for its turn. */
-const LARGE_BODY_BYTES = MIB;
+export const LARGE_BODY_BYTES = MIB;
 const READ_BYTES = 64 * KIB;
 /** `ignoreBOM` keeps a byte order mark in the text, where the parser refuses it. */
 const decoder = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
@@ -25,7 +26,7 @@ export async function readJson(
 ): Promise<unknown> {
   const { limitBytes } = options;
   checkHeaders(c);
-  const declaredBytes = declaredLength(c);
+  const declaredBytes = declaredLength(c.req.header('content-length'));
   if (declaredBytes > limitBytes) throw tooLarge(limitBytes);
   const hold = bodyBudget.open(settingsOf(c.env).ISOLATE_BODY_LIMIT_BYTES);
   const turn = new LargeTurn();
@@ -63,14 +64,15 @@ export function optionalJsonBody<T>(
 ): MiddlewareHandler<AppTypes, string, { in: { json: T }; out: { json: T } }> {
   const read = jsonBody(schema);
   return async (c, next) => {
-    const hasBody = declaredLength(c) > 0 || c.req.header('transfer-encoding') !== undefined;
+    const hasBody =
+      declaredLength(c.req.header('content-length')) > 0 || c.req.header('transfer-encoding') !== undefined;
     if (hasBody) return read(c, next);
     c.req.addValidatedData('json', validate(schema, {}) as object);
     await next();
   };
 }
 
-class LargeTurn {
+export class LargeTurn {
   #end: (() => void) | undefined;
 
   async take(): Promise<void> {
@@ -127,7 +129,7 @@ async function readText(
   }
 }
 
-function decode(bytes: Uint8Array): string {
+export function decode(bytes: Uint8Array): string {
   try {
     return decoder.decode(bytes);
   } catch {
@@ -135,24 +137,14 @@ function decode(bytes: Uint8Array): string {
   }
 }
 
-function checkHeaders(c: Context<AppTypes>): void {
+/** JSON in UTF-8, not compressed. */
+export function checkHeaders(c: Context<AppTypes>): void {
   const encoding = c.req.header('content-encoding')?.trim().toLowerCase();
   if (encoding !== undefined && encoding !== '' && encoding !== 'identity') {
     throw new AppError('unsupported_content_encoding');
   }
   const type = c.req.header('content-type') ?? '';
   if (!/^\s*application\/json\s*(?:;\s*charset\s*=\s*"?utf-8"?\s*)?;?\s*$/i.test(type)) {
-    throw new AppError('unsupported_content_type');
+    throw new AppError('unsupported_content_type', { type: 'application/json' });
   }
-}
-
-function declaredLength(c: Context<AppTypes>): number {
-  const text = c.req.header('content-length');
-  return text !== undefined && /^\d{1,15}$/.test(text) ? Number(text) : 0;
-}
-
-function tooLarge(limitBytes: number): AppError {
-  const limit =
-    limitBytes >= MIB ? `${Math.floor(limitBytes / MIB)} MiB` : `${Math.floor(limitBytes / KIB)} KiB`;
-  return new AppError('body_too_large', { limit });
 }

@@ -42,6 +42,17 @@ export interface MessageToAccept extends AcceptedAs {
   readonly summary: Uint8Array;
   readonly head: readonly Uint8Array[];
   readonly attachments: readonly Uint8Array[];
+  /** In place of `attachments`: so many pieces were staged under this id. */
+  readonly stagedPieces?: number;
+}
+
+/** A piece of content that comes before its message. */
+export interface StagedPiece {
+  /** The id that the message will have. */
+  readonly id: string;
+  readonly index: number;
+  /** As `sealPiece` made it. */
+  readonly piece: Uint8Array;
 }
 
 export interface AcceptRequest {
@@ -97,7 +108,9 @@ export type AcceptResult =
   | { readonly outcome: 'backlog_full'; readonly rate: RateState }
   | { readonly outcome: 'quota_exceeded'; readonly period: Period; readonly rate: RateState }
   /** The object has as many bytes in hand as it may hold. */
-  | { readonly outcome: 'overloaded'; readonly rate: RateState };
+  | { readonly outcome: 'overloaded'; readonly rate: RateState }
+  /** What was staged for a message was swept: it took too long. */
+  | { readonly outcome: 'staging_lost'; readonly rate: RateState };
 
 /** What the ledger knows of a message. Sealed parts are opened by the caller, who holds the account's key. */
 export interface LedgerMessage {
@@ -177,6 +190,12 @@ export interface OutboxApi {
   releaseClaim(keyHash: string, ids: readonly string[]): Promise<void>;
   /** The shard of the ids: from here on they cannot be accepted, unless they were. */
   fenceClaimed(accountId: string, ids: readonly string[]): Promise<'accepted' | 'fenced'>;
+  /** Writes a piece of content ahead of its message. `full`: too many uploads are under way. */
+  stagePiece(accountId: string, piece: StagedPiece): Promise<'staged' | 'lost' | 'full'>;
+  /** A piece that was staged and belongs to no message yet. */
+  readStagedPiece(id: string, index: number): Promise<Uint8Array | undefined>;
+  /** Drops what was staged under this id, unless a message has taken it over. */
+  discardStaged(id: string): Promise<void>;
   findMessage(id: string): Promise<LedgerMessage | undefined>;
   /** The sealed pieces of a message's head; undefined once its retention is over. */
   findHead(id: string): Promise<readonly Uint8Array[] | undefined>;

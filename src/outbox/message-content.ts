@@ -45,6 +45,29 @@ export interface MessageHead {
   readonly html?: string;
   readonly headers: readonly { readonly name: string; readonly value: string }[];
   readonly attachments: readonly Attachment[];
+  /** Present: nothing is composed. The attachment bytes are the message itself. */
+  readonly raw?: RawContent;
+}
+
+/** What has to be known of a message that came as MIME. */
+export interface RawContent {
+  readonly sizeBytes: number;
+  /** It has octets above 127: the server must offer 8BITMIME. */
+  readonly eightBit: boolean;
+  /** Its header has them: the server must offer SMTPUTF8. */
+  readonly smtpUtf8: boolean;
+  /** The value of its Message-ID field. */
+  readonly messageId: string;
+}
+
+/** What a message is made of, before it is sealed. */
+export interface MessageContent {
+  readonly summary: MessageSummary;
+  readonly head: MessageHead;
+  /** Empty where they were staged. */
+  readonly attachments: readonly Uint8Array[];
+  /** What tells this content from another, in place of head and attachments. */
+  readonly fingerprinted?: readonly Uint8Array[];
 }
 
 export interface SealedMessage {
@@ -75,14 +98,14 @@ export function recipientNamesOf(summary: MessageSummary): string[] {
 export function sealMessage(
   key: SealingKey,
   identity: { accountId: string; id: string },
-  message: { summary: MessageSummary; head: MessageHead; attachments: readonly Uint8Array[] },
+  message: MessageContent,
   /** Asks for a fingerprint, under a key that stays when another starts to seal. */
   fingerprintKey?: SealingKey,
 ): SealedMessage & { readonly fingerprint: Uint8Array | undefined } {
   const summary = encoder.encode(JSON.stringify(message.summary));
-  const head = encoder.encode(JSON.stringify(message.head));
-  const fingerprint =
-    fingerprintKey && fingerprintOf(fingerprintKey, [summary, head, ...message.attachments]);
+  const head = encodeHead(message.head);
+  const content = message.fingerprinted ?? [head, ...message.attachments];
+  const fingerprint = fingerprintKey && fingerprintOf(fingerprintKey, [summary, ...content]);
   return {
     summary: seal(key, summaryPlace(identity), summary),
     head: piecesOf([head]).map((piece, index) => seal(key, piecePlace(identity, 'head', index), piece)),
@@ -91,6 +114,24 @@ export function sealMessage(
     ),
     fingerprint,
   };
+}
+
+/**
+ * Of raw mail, only what is said about it. A version of the Worker that knows no raw mail finds no list of
+ * attachments then and cannot compose anything: the message waits for the newer version.
+ */
+export function encodeHead(head: MessageHead): Uint8Array {
+  return encoder.encode(JSON.stringify(head.raw ? { raw: head.raw } : head));
+}
+
+/** Seals a piece of `PIECE_BYTES` (the last one: less) of the attachment bytes, ahead of its message. */
+export function sealPiece(
+  key: SealingKey,
+  identity: { accountId: string; id: string },
+  index: number,
+  piece: Uint8Array,
+): Uint8Array {
+  return seal(key, piecePlace(identity, 'attachments', index), piece);
 }
 
 function fingerprintOf(key: SealingKey, parts: readonly Uint8Array[]): Uint8Array {
@@ -113,7 +154,8 @@ export function openHead(
   sealed: readonly Uint8Array[],
 ): MessageHead {
   const pieces = sealed.map((piece, index) => unseal(keys, piecePlace(identity, 'head', index), piece));
-  return JSON.parse(decoder.decode(concatenate(pieces)));
+  const head: MessageHead = JSON.parse(decoder.decode(concatenate(pieces)));
+  return head.raw ? { headers: [], attachments: [], raw: head.raw } : head;
 }
 
 /** The bytes of one attachment, opening only the pieces it lies in, one after the other. */
@@ -121,12 +163,12 @@ export async function* openAttachment(
   keys: readonly SealingKey[],
   identity: { accountId: string; id: string },
   range: { offset: number; sizeBytes: number },
-  readPiece: (index: number) => Uint8Array,
+  readPiece: (index: number) => Uint8Array | Promise<Uint8Array>,
 ): AsyncGenerator<Uint8Array> {
   const end = range.offset + range.sizeBytes;
   for (let at = range.offset; at < end; ) {
     const index = Math.floor(at / PIECE_BYTES);
-    const sealed = readPiece(index);
+    const sealed = await readPiece(index);
     const piece = unseal(keys, piecePlace(identity, 'attachments', index), sealed);
     releaseBytes(sealed);
     const from = at - index * PIECE_BYTES;

@@ -22,6 +22,7 @@ import {
   type ClaimResult,
   type LedgerMessage,
   type MessagePage,
+  type MessageToAccept,
   type OutboxApi,
   type OutboxStatistics,
   outboxOf,
@@ -30,6 +31,7 @@ import {
   type RelayUse,
   type RescheduleOutcome,
   type Resolution,
+  type StagedPiece,
 } from './client.ts';
 import { GroupCommit } from './group-commit.ts';
 import { deleteClaim, fenceIds, findClaimedIds, writeClaim } from './ledger/claims.ts';
@@ -149,6 +151,22 @@ export class Outbox extends DurableObject<Env> implements OutboxApi {
     this.arm();
     await this.ctx.storage.sync();
     return result;
+  }
+
+  async stagePiece(accountId: string, staged: StagedPiece): Promise<'staged' | 'lost' | 'full'> {
+    this.belongTo(accountId, shardOf([staged.id]) ?? CLAIM_SHARD);
+    const result = this.ledger.messages.staging.put(staged, Date.now());
+    releaseBytes(staged.piece);
+    this.arm();
+    return result;
+  }
+
+  async readStagedPiece(id: string, index: number): Promise<Uint8Array | undefined> {
+    return this.ledger.messages.staging.read(id, index);
+  }
+
+  async discardStaged(id: string): Promise<void> {
+    this.ledger.messages.staging.discard(id);
   }
 
   async findMessage(id: string): Promise<LedgerMessage | undefined> {
@@ -283,6 +301,7 @@ export class Outbox extends DurableObject<Env> implements OutboxApi {
     this.alarmAtMs = undefined;
     try {
       this.sweep(Date.now());
+      this.ledger.messages.staging.sweep(Date.now() - this.settings.STAGING_KEPT_MS);
       this.registration.ensure();
       this.kick();
     } catch (error) {
@@ -329,6 +348,7 @@ export class Outbox extends DurableObject<Env> implements OutboxApi {
     if (claimed.kind === 'different') return { outcome: 'idempotency_mismatch', ids: claimed.ids, rate };
     if (claimed.kind === 'fenced') return { outcome: 'fenced', rate };
     if (!fits) return { outcome: 'quota_short', rate };
+    if (messages.some((message) => !this.hasContent(message))) return { outcome: 'staging_lost', rate };
     if (!ok) return { outcome: 'rate_limited', rate, retryAfterSeconds };
     if (this.ledger.backlog + messages.length > shareOf(this.settings.BACKLOG_LIMIT, shards))
       return { outcome: 'backlog_full', rate };
@@ -350,6 +370,10 @@ export class Outbox extends DurableObject<Env> implements OutboxApi {
       trim: (shard, part) => shardNamed(shard).trimQuota(part),
       now: () => Date.now(),
     });
+  }
+
+  private hasContent({ id, stagedPieces }: MessageToAccept): boolean {
+    return stagedPieces === undefined || this.ledger.messages.staging.isComplete(id, stagedPieces);
   }
 
   private findClaimed({ claim, isClaimed }: AcceptRequest, ids: readonly string[], nowMs: number) {
@@ -420,6 +444,14 @@ export class Outbox extends DurableObject<Env> implements OutboxApi {
   }
 
   private nextAlarmAt(): number | undefined {
+    const workAtMs = this.nextWorkAt();
+    const oldestMs = this.ledger.messages.staging.oldestSeenMs;
+    if (oldestMs === undefined) return workAtMs;
+    const sweepAtMs = oldestMs + this.settings.STAGING_KEPT_MS;
+    return Math.min(sweepAtMs, workAtMs ?? sweepAtMs);
+  }
+
+  private nextWorkAt(): number | undefined {
     const nowMs = Date.now();
     const times = [this.nextLiveAt(nowMs), this.nextTestAt(nowMs)].filter((atMs) => atMs !== undefined);
     // Retention is looked after every day, however far ahead the next message is scheduled.

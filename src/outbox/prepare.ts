@@ -3,12 +3,19 @@ import { createHash } from 'node:crypto';
 import { keyedHash, type SealingKey, sealedKeyNumber } from '../crypto/seal.ts';
 import { openRecipients, startOf } from '../delivery/progress.ts';
 import { compose } from '../mime/compose.ts';
+import { inPieces } from '../mime/message-stream.ts';
 import type { ComposedMessage } from '../mime/types.ts';
 import type { Envelope } from '../smtp/types.ts';
 
 import type { LedgerItem } from './ledger/message-row.ts';
 import type { MessageTable } from './ledger/message-table.ts';
-import { type MessageSummary, openAttachment, openHead, recipientsOf } from './message-content.ts';
+import {
+  type MessageSummary,
+  openAttachment,
+  openHead,
+  type RawContent,
+  recipientsOf,
+} from './message-content.ts';
 
 /** Up to this size a message is composed ahead and held whole; above it, it is composed while it is sent. */
 const WHOLE_BYTES = 256 * 1024;
@@ -41,26 +48,27 @@ export async function prepareMessage(
     offset += sizeBytes;
     return range;
   });
-  const composed = await compose(
-    {
-      from: summary.from,
-      to: summary.to,
-      cc: summary.cc,
-      replyTo: summary.replyTo,
-      subject: summary.subject,
-      ...head,
-      messageId: messageIdOf(item.id, summary.from.domain),
-      dateMs: startOf(item.progress, item.acceptedAtMs),
-      // Most messages have no boundary.
-      get boundarySeed() {
-        return boundarySeedOf(keys, item);
-      },
-    },
-    (index) =>
-      openAttachment(keys, identity, ranges[index] ?? { offset: 0, sizeBytes: 0 }, (piece) =>
-        messages.readPiece(item, 'attachments', piece),
-      ),
-  );
+  const bytesOf = (range: { offset: number; sizeBytes: number }) =>
+    openAttachment(keys, identity, range, (piece) => messages.readPiece(item, 'attachments', piece));
+  const composed = head.raw
+    ? rawMessage(head.raw, bytesOf)
+    : await compose(
+        {
+          from: summary.from,
+          to: summary.to,
+          cc: summary.cc,
+          replyTo: summary.replyTo,
+          subject: summary.subject,
+          ...head,
+          messageId: messageIdOf(item.id, summary.from.domain),
+          dateMs: startOf(item.progress, item.acceptedAtMs),
+          // Most messages have no boundary.
+          get boundarySeed() {
+            return boundarySeedOf(keys, item);
+          },
+        },
+        (index) => bytesOf(ranges[index] ?? { offset: 0, sizeBytes: 0 }),
+      );
   const all = recipientsOf(summary);
   const recipients = openRecipients(item.progress);
   const mailboxes = [summary.from, ...summary.to, ...summary.cc, ...summary.replyTo];
@@ -73,10 +81,20 @@ export async function prepareMessage(
       recipients: envelopeMailboxes.map((mailbox) => mailbox.address),
       sizeBytes: composed.sizeBytes,
       eightBit: composed.eightBit,
-      smtpUtf8: [...mailboxes, ...envelopeMailboxes].some((mailbox) => mailbox.smtpUtf8),
+      smtpUtf8:
+        head.raw?.smtpUtf8 === true ||
+        [...mailboxes, ...envelopeMailboxes].some((mailbox) => mailbox.smtpUtf8),
     },
     ...(await bodyOf(composed)),
   };
+}
+
+/** A message that came as MIME is sent as it lies there. */
+function rawMessage(
+  { sizeBytes, eightBit }: RawContent,
+  bytesOf: (range: { offset: number; sizeBytes: number }) => AsyncIterable<Uint8Array>,
+): ComposedMessage {
+  return { sizeBytes, eightBit, pieces: inPieces(() => bytesOf({ offset: 0, sizeBytes })) };
 }
 
 /** The Message-ID header's value, without angle brackets. */

@@ -63,7 +63,9 @@ export async function dryRun(
       boundarySeed: Buffer.from(keyedHash(key, 'boundary', id)).toString('hex'),
     },
     async function* (index) {
-      yield draft.attachments[index] ?? new Uint8Array();
+      const content = draft.attachments[index];
+      // The body of a dry run is read whole: nothing of it is staged.
+      if (content instanceof Uint8Array) yield content;
     },
   );
   const pieces: Uint8Array[] = [];

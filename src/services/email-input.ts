@@ -14,6 +14,7 @@ import type { Attachment } from '../mime/types.ts';
 import type { MessageHead, MessageSummary } from '../outbox/client.ts';
 import { readMailboxes, readRecipients } from './recipients.ts';
 import { readScheduledTime, type ScheduledTime } from './scheduled-time.ts';
+import { type Content, StagedContent } from './upload.ts';
 
 /** Already checked for shape: types, lengths of lists, unknown fields. */
 export interface EmailInput {
@@ -44,7 +45,7 @@ export interface ReadOptions {
 }
 
 export interface AttachmentInput {
-  /** Base64, or what JSON makes of a Node Buffer. */
+  /** Base64, what JSON makes of a Node Buffer, or what the reader of large bodies made of either. */
   readonly content?: unknown;
   readonly filename?: string | undefined;
   readonly content_type?: string | undefined;
@@ -55,12 +56,14 @@ export interface EmailDraft {
   /** Without the envelope sender, which the From domain decides. */
   readonly summary: Omit<MessageSummary, 'envelopeFrom'>;
   readonly head: MessageHead;
-  readonly attachments: readonly Uint8Array[];
+  readonly attachments: readonly Content[];
   readonly scheduledTime?: ScheduledTime;
+  /** As in `MessageContent`. */
+  readonly fingerprinted?: readonly Uint8Array[];
 }
 
 const MAX_ATTACHMENTS = 100;
-const MAX_ATTACHMENT_BYTES = 10 * 1024 * 1024;
+const MAX_ATTACHMENT_BYTES = 25 * 1024 * 1024;
 const MAX_TEXT_CHARACTERS = 2 * 1024 * 1024;
 
 /** Every refusal names the field. */
@@ -145,7 +148,7 @@ function readTags(
 function readAttachments(
   inputs: readonly AttachmentInput[],
   prefix: string,
-): { entries: Attachment[]; bytes: Uint8Array[] } {
+): { entries: Attachment[]; bytes: Content[] } {
   if (inputs.length > MAX_ATTACHMENTS) {
     throw new AppError('invalid_attachment', {
       field: `${prefix}attachments`,
@@ -153,7 +156,7 @@ function readAttachments(
     });
   }
   const entries: Attachment[] = [];
-  const bytes: Uint8Array[] = [];
+  const bytes: Content[] = [];
   let total = 0;
   inputs.forEach((input, index) => {
     const field = `${prefix}attachments[${index}]`;
@@ -162,7 +165,7 @@ function readAttachments(
     if (total > MAX_ATTACHMENT_BYTES) {
       throw new AppError('invalid_attachment', {
         field: `${prefix}attachments`,
-        reason: 'more than 10 MiB together, decoded',
+        reason: 'more than 25 MiB together, decoded',
       });
     }
     if (input.filename === undefined) throw new AppError('missing_field', { field: `${field}.filename` });
@@ -182,8 +185,9 @@ function readAttachments(
   return { entries, bytes };
 }
 
-function attachmentBytes(content: unknown, field: string): Uint8Array {
+function attachmentBytes(content: unknown, field: string): Content {
   if (content === undefined) throw new AppError('missing_field', { field });
+  if (content instanceof Uint8Array || content instanceof StagedContent) return content;
   if (typeof content === 'string') {
     const bytes = parseBase64Strict(content);
     if (bytes) return bytes;

@@ -66,6 +66,22 @@ export function readRecipients(
   return { to, cc: read('cc'), bcc: read('bcc'), rejected };
 }
 
+/** The recipients of a message whose addresses are parsed already. */
+export function withoutTestAddresses(
+  named: Omit<Recipients, 'rejected'>,
+  rules: Pick<RecipientRules, 'isTest'>,
+): Recipients {
+  const refused = [...named.to, ...named.cc, ...named.bcc].filter((mailbox) => refusalOf(mailbox, rules));
+  const addresses = new Set(refused.map((mailbox) => mailbox.address));
+  const kept = (list: readonly Mailbox[]) => list.filter((mailbox) => !addresses.has(mailbox.address));
+  return {
+    to: kept(named.to),
+    cc: kept(named.cc),
+    bcc: kept(named.bcc),
+    rejected: [...addresses].map((address) => ({ address, reason: TEST_ADDRESS.reason })),
+  };
+}
+
 /** Every address must be right: `reply_to` is no recipient that could be left out. */
 export function readMailboxes(value: Addresses, field: string): Mailbox[] {
   return listOf(value, field).map(({ text, place }) => {
@@ -88,6 +104,6 @@ function invalid(why: string): Refusal {
   return { reason: 'invalid_address', why };
 }
 
-function refusalOf(mailbox: Mailbox, { isTest }: RecipientRules): Refusal | undefined {
+function refusalOf(mailbox: Mailbox, { isTest }: Pick<RecipientRules, 'isTest'>): Refusal | undefined {
   return !isTest && isTestAddress(mailbox) ? TEST_ADDRESS : undefined;
 }

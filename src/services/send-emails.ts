@@ -5,7 +5,9 @@ import { AppError } from '../errors.ts';
 import {
   type AcceptResult,
   acceptedMessage,
+  encodeHead,
   type LedgerMessage,
+  type MessageContent,
   outboxOf,
   type Period,
   periodEnd,
@@ -15,11 +17,18 @@ import {
   shardOf,
 } from '../outbox/client.ts';
 import type { AccountScope } from '../store/db.ts';
-import { type AccountState, findAccountState, findSendingDomain, forgetAccount } from './account-state.ts';
+import {
+  type AccountState,
+  findAccountState,
+  findSendingDomain,
+  forgetAccount,
+  type SendingDomain,
+} from './account-state.ts';
 import type { EmailDraft } from './email-input.ts';
 import { type EmailOverview, overviewOfOpen } from './read-emails.ts';
 import { isTestActor, type ServiceContext } from './service-context.ts';
 import { submitMessages } from './submit-messages.ts';
+import { StagedContent, type Upload } from './upload.ts';
 
 export interface SendOptions {
   readonly idempotencyKey?: string | undefined;
@@ -27,11 +36,20 @@ export interface SendOptions {
   readonly boundDomainId?: string | undefined;
   /** What else makes the request the same one or another: how a batch was checked, and what was left out of it. */
   readonly fingerprintOf?: string | undefined;
+  /** In place of the return path of the From domain; already checked. */
+  readonly envelopeFrom?: string | undefined;
+  /** What a single message is to be called, unless its idempotency key stands for another. */
+  readonly id?: string | undefined;
+}
+
+export interface SentEmail {
+  readonly id: string;
+  readonly email: EmailOverview | undefined;
 }
 
 export interface Sent {
   /** In the order of the drafts. Of a repeated request, as the mail is by now: undefined past its retention. */
-  readonly emails: readonly { readonly id: string; readonly email: EmailOverview | undefined }[];
+  readonly emails: readonly SentEmail[];
   readonly rate: RateState;
 }
 
@@ -72,6 +90,9 @@ export async function sendEmails(
   const marks = marksOf(drafts, options, isTest);
   let accepted: readonly LedgerMessage[] = [];
   const isRepeatable = options.idempotencyKey !== undefined;
+  // Only a request of one message is read while it is staged.
+  const upload = await stagedUpload(drafts);
+  const named = upload?.id ?? options.id;
   const result = await submitMessages(env, {
     accountId,
     keyId: actor.kind === 'api_key' ? actor.keyId : actor.kind,
@@ -79,7 +100,9 @@ export async function sendEmails(
     quota: account.quota,
     count: drafts.length,
     ...(options.idempotencyKey !== undefined && { keyHash: hash('idempotency', options.idempotencyKey) }),
-    seal: (ids) => {
+    ...(named !== undefined && { namedIds: [named] }),
+    seal: async (ids) => {
+      if (upload) await upload.moveTo(ids[0] ?? '');
       const fingerprints: Uint8Array[] = [];
       const messages = drafts.map((draft, index) => {
         const id = ids[index] ?? '';
@@ -88,7 +111,7 @@ export async function sendEmails(
         const { fingerprint, ...sealed } = sealMessage(
           key,
           { accountId, id },
-          { ...draft, summary },
+          contentOf(draft, summary),
           isRepeatable ? hashKey : undefined,
         );
         if (fingerprint) fingerprints.push(fingerprint);
@@ -99,6 +122,7 @@ export async function sendEmails(
           ...(scheduledTime?.atMs === undefined ? {} : { scheduledAtMs: scheduledTime.atMs }),
           ...(isTest ? { isTest } : {}),
           ...sealed,
+          ...(upload && upload.stagedPieces > 0 ? { stagedPieces: upload.stagedPieces } : {}),
         };
       });
       accepted = messages.map((message) => acceptedMessage(message, Date.now()));
@@ -109,6 +133,7 @@ export async function sendEmails(
     },
   });
   const { ids, rate, isNew } = sentOf(result);
+  if (isNew) upload?.handOver();
   const messages = isNew ? accepted : await outboxOf(env, accountId, shardOf(ids)).findMessages(ids);
   return {
     rate,
@@ -121,6 +146,26 @@ export async function sendEmails(
       };
     }),
   };
+}
+
+/** The upload that holds a message's content, with just that in it. */
+async function stagedUpload(drafts: readonly EmailDraft[]): Promise<Upload | undefined> {
+  const staged = drafts.flatMap((draft) =>
+    draft.attachments.filter((content) => content instanceof StagedContent),
+  );
+  const [first] = staged;
+  await first?.upload.arrange(staged.map(({ range }) => range));
+  return first?.upload;
+}
+
+function contentOf(draft: EmailDraft, summary: MessageContent['summary']): MessageContent {
+  const { head, attachments, fingerprinted } = draft;
+  const held = attachments.filter((content) => content instanceof Uint8Array);
+  if (held.length === attachments.length) {
+    return { summary, head, attachments: held, ...(fingerprinted && { fingerprinted }) };
+  }
+  const hashes = attachments.map((content) => (content instanceof StagedContent ? content.sha256 : content));
+  return { summary, head, attachments: [], fingerprinted: fingerprinted ?? [encodeHead(head), ...hashes] };
 }
 
 /** Nothing for the plain request of before, so that one which spans an upgrade is still the same. */
@@ -153,6 +198,8 @@ function sentOf(result: AcceptResult): { ids: readonly string[]; rate: RateState
       throw new AppError('idempotency_in_progress');
     case 'overloaded':
       throw new RefusedByLedger('overloaded', result.rate, 1);
+    case 'staging_lost':
+      throw new RefusedByLedger('unavailable', result.rate);
   }
 }
 
@@ -184,12 +231,22 @@ export function refuseInactive(account: AccountState, isTest: boolean): void {
 export async function envelopeSender(
   context: ServiceContext,
   draft: EmailDraft,
-  options: Pick<SendOptions, 'boundDomainId'>,
+  options: Pick<SendOptions, 'boundDomainId' | 'envelopeFrom'>,
 ): Promise<string> {
   const { from } = draft.summary;
-  const domain = await findSendingDomain(context.scope, from.domain);
-  const isBoundElsewhere = options.boundDomainId !== undefined && options.boundDomainId !== domain?.id;
+  const domain = await findAllowedDomain(context, from.domain, options);
+  return options.envelopeFrom ?? domain?.returnPath ?? from.address;
+}
+
+/** Throws where the account, or this key of it, may not send from the domain. Only a test key may from any other. */
+export async function findAllowedDomain(
+  context: ServiceContext,
+  name: string,
+  { boundDomainId }: Pick<SendOptions, 'boundDomainId'>,
+): Promise<SendingDomain | undefined> {
+  const domain = await findSendingDomain(context.scope, name);
+  const isBoundElsewhere = boundDomainId !== undefined && boundDomainId !== domain?.id;
   const isAllowed = domain?.status === 'verified' || isTestActor(context.actor);
   if (!isAllowed || isBoundElsewhere) throw new AppError('domain_not_verified');
-  return domain?.returnPath ?? from.address;
+  return domain;
 }

@@ -24,6 +24,11 @@ const DAY_MS = 24 * 60 * 60 * 1000;
 /** Each further one means that another request with the same key got in between. */
 const MAX_ATTEMPTS = 4;
 
+interface Sealed {
+  readonly messages: MessageToAccept[];
+  readonly fingerprint: string;
+}
+
 export interface Submission {
   readonly accountId: string;
   readonly keyId: string;
@@ -33,16 +38,18 @@ export interface Submission {
   readonly count: number;
   readonly keyHash?: string;
   /** The messages under these ids, and the fingerprint of the request, which does not depend on them: empty without a key. */
-  readonly seal: (ids: readonly string[]) => { messages: MessageToAccept[]; fingerprint: string };
+  readonly seal: (ids: readonly string[]) => Sealed | Promise<Sealed>;
+  /** The ids to begin with: content may be staged under them already. */
+  readonly namedIds?: readonly string[];
 }
 
 /** Never answers `fenced`. A `replayed` one is on the ledger, or was and is past its retention. */
 export async function submitMessages(env: Env, submission: Submission): Promise<AcceptResult> {
   const { keyHash, shards } = submission;
   for (let attempt = 0; attempt < MAX_ATTEMPTS; attempt++) {
-    const shard = chooseShard(shards, Math.random());
-    const ids = newMessageIds(submission.count, shard);
-    const { messages, fingerprint } = submission.seal(ids);
+    const ids = submission.namedIds ?? newMessageIds(submission.count, chooseShard(shards, Math.random()));
+    const shard = shardOf(ids) ?? CLAIM_SHARD;
+    const { messages, fingerprint } = await submission.seal(ids);
     const request = { ...partOf(submission), messages };
     if (keyHash === undefined) return acceptIn(env, shard, request);
     const claim = { keyHash, fingerprint };
@@ -91,7 +98,7 @@ async function settle(
   if (shard === CLAIM_SHARD || isPastRetention(env, ids)) return result;
   if (result.outcome === 'replayed') {
     // Accepted under the claimed ids: once more if they never were, and nothing new if they were.
-    const { messages } = submission.seal(ids);
+    const { messages } = await submission.seal(ids);
     const accepted = await acceptIn(env, shard, { ...partOf(submission), messages, isClaimed: true });
     return releaseIfFenced(env, submission, accepted, keyHash, ids);
   }

@@ -58,7 +58,7 @@ async function sealedUnder(owner: TestAccount, id: string, idempotencyKey = '') 
   const { fingerprint, ...sealed } = sealMessage(
     key,
     { accountId: owner.id, id },
-    { ...draft, summary },
+    { summary, head: draft.head, attachments: [] },
     key,
   );
   const hash = (purpose: string, value: Uint8Array | string) =>

@@ -63,6 +63,7 @@ const CASES: Record<string, Case> = {
   'DELETE /v1/domains/:id': { kind: 'object', id: 'domain' },
   'POST /v1/emails': { kind: 'body' },
   'POST /v1/emails/batch': { kind: 'body' },
+  'POST /v1/emails/raw': { kind: 'body' },
   'GET /v1/emails': { kind: 'list', of: 'message' },
   'GET /v1/emails/:id': { kind: 'object', id: 'message' },
   'GET /v1/emails/:id/raw': { kind: 'object', id: 'message' },
@@ -315,6 +316,25 @@ describe('isolation of accounts', () => {
     expect(answers[1]).toMatch(/^\[422,.*Invalid `\[1\]\.relay` field/);
     const list = await call('/v1/emails', { key: stranger.key });
     expect(await jsonOf(list)).toMatchObject({ data: [] });
+  });
+
+  it('does not send raw mail through a relay or from a domain of another account', async () => {
+    const raw = (from: string) => `From: a@${from}\r\nTo: b@example.com\r\n\r\nx\r\n`;
+    const send = async (query: string, from = 'stranger.example') =>
+      fingerprint(
+        await call(`/v1/emails/raw${query}`, {
+          key: stranger.key,
+          body: raw(from),
+          headers: { 'content-type': 'message/rfc822' },
+        }),
+      );
+    const foreign = await send(`?relay=${owned.get('relay')}`);
+    expect(foreign).toBe(await send(`?relay=${newId('relay')}`));
+    expect(foreign).toMatch(/^\[422,.*Invalid `relay` field/);
+    const domain = await send('', 'owner.example');
+    expect(domain).toBe(await send('', 'nobody.example'));
+    expect(domain).toMatch(/^\[403,/);
+    expect(await send('?from=a@owner.example')).toBe(domain);
   });
 
   it('does not bind an API key to a domain of another account', async () => {

@@ -21,6 +21,7 @@ import { emailDocs } from '../routes/emails.docs.ts';
 import { eventDocs } from '../routes/events.docs.ts';
 import { confirmDocs } from '../routes/public/confirm.docs.ts';
 import { healthDocs } from '../routes/public/health.docs.ts';
+import { rawEmailDocs } from '../routes/raw-emails.docs.ts';
 import { relayDocs } from '../routes/relays.docs.ts';
 import { suppressionDocs } from '../routes/suppressions.docs.ts';
 import { webhookDocs } from '../routes/webhooks.docs.ts';
@@ -30,6 +31,7 @@ import type { OperationDocs, ResourceDocs, ResponseDocs } from './resource-docs.
 /** In the order of the page. */
 export const RESOURCES: readonly ResourceDocs[] = [
   emailDocs,
+  rawEmailDocs,
   domainDocs,
   apiKeyDocs,
   relayDocs,

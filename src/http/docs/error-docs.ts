@@ -71,6 +71,7 @@ const DETAILS: Readonly<Record<string, string>> = {
   field: 'name',
   reason: 'does not have the right form',
   limit: '64 KiB',
+  type: 'application/json',
 };
 
 /** By name, for the components of the document. */

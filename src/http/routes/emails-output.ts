@@ -4,6 +4,7 @@ import type { Mailbox } from '../../mime/types.ts';
 import type { LedgerMessage, Rejection } from '../../outbox/client.ts';
 import type { DryRun } from '../../services/dry-run.ts';
 import type { EmailDetail, EmailOverview } from '../../services/read-emails.ts';
+import type { SentEmail } from '../../services/send-emails.ts';
 import { isoTime } from '../pagination.ts';
 
 export function overviewBody(email: EmailOverview) {
@@ -27,8 +28,13 @@ export function overviewBody(email: EmailOverview) {
   };
 }
 
+/** `deliveries` is our own. It is empty for a repeated request whose mail is past its retention. */
+export function sentBody(sent: SentEmail | undefined) {
+  return { id: sent?.id, deliveries: sent?.email ? deliveriesBody(sent.email) : [] };
+}
+
 /** One for each recipient, also for those that were rejected at once. */
-export function deliveriesBody({ message, recipients, replies }: EmailOverview) {
+function deliveriesBody({ message, recipients, replies }: EmailOverview) {
   return message.deliveries.map((delivery, index) => ({
     index,
     recipient: recipients[index] ?? null,
@@ -47,7 +53,7 @@ export function detailBody(detail: EmailDetail) {
   return {
     object: 'email' as const,
     ...overviewBody(detail),
-    message_id: `<${message.id}@${summary.from.domain}>`,
+    message_id: head?.raw?.messageId ?? `<${message.id}@${summary.from.domain}>`,
     text: head?.text ?? null,
     html: head?.html ?? null,
     possible_duplicates: message.possibleDuplicates,

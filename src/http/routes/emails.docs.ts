@@ -22,9 +22,10 @@ const buffer = z.strictObject({
 });
 
 const attachment = describeFields(attachmentItem, {
-  content: z
-    .union([z.string(), buffer])
-    .meta({ description: 'Base64, or what JSON makes of a Node `Buffer`. 10 MiB together, decoded.' }),
+  content: z.union([z.string(), buffer]).meta({
+    description:
+      'Base64, or what JSON makes of a Node `Buffer` (up to 5 MiB of that). 25 MiB together, decoded.',
+  }),
   filename: z.string().meta({ description: 'The name that the recipient sees.' }),
   content_type: 'By the ending of `filename` where it is not given.',
   content_id: 'Makes it part of the HTML, which names it as `cid:`.',
@@ -253,7 +254,7 @@ const dryRun = z
   })
   .meta({ id: 'DryRun', description: 'The answer to `dry_run=true`.' });
 
-const idempotencyKey = z
+export const IDEMPOTENCY_KEY = z
   .string()
   .regex(/^[\x20-\x7e]{1,256}$/)
   .optional()
@@ -261,13 +262,13 @@ const idempotencyKey = z
     description: 'A repeated request with the same key and body gets the same answer and sends nothing.',
   });
 
-const SEND_HEADERS = {
+export const SEND_HEADERS = {
   'ratelimit-limit': 'Messages that the key may send in a second.',
   'ratelimit-remaining': 'How many are left.',
   'ratelimit-reset': 'Seconds until all are there again.',
 };
 
-const SEND_ERRORS = [
+export const SEND_ERRORS = [
   'field_not_supported',
   'field_refused',
   'invalid_from',
@@ -290,7 +291,7 @@ export const emailDocs: ResourceDocs = {
       summary: 'Send an email',
       description: 'It is on the ledger when this answers; `GET /v1/emails/{id}` says what became of it.',
       access: 'sending_key',
-      headers: z.object({ 'Idempotency-Key': idempotencyKey }),
+      headers: z.object({ 'Idempotency-Key': IDEMPOTENCY_KEY }),
       query: describeFields(sendQuery, {
         dry_run:
           '`true` sends nothing, and answers what would happen: the envelope, the relay and why, and the message.',
@@ -313,7 +314,7 @@ export const emailDocs: ResourceDocs = {
         'All are accepted or none, and an error names the email by its place: `[3].to`. In permissive mode `errors` tells of each that was left out.',
       access: 'sending_key',
       headers: z.object({
-        'Idempotency-Key': idempotencyKey,
+        'Idempotency-Key': IDEMPOTENCY_KEY,
         'x-batch-validation': z
           .enum(['strict', 'permissive'])
           .optional()

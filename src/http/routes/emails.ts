@@ -12,20 +12,23 @@ import { RefusedByLedger, type Sent, sendEmails } from '../../services/send-emai
 import { isTestActor } from '../../services/service-context.ts';
 import { sortOut } from '../../services/sort-out-batch.ts';
 import { type AppTypes, serviceContextOf } from '../app-types.ts';
+import { withEmailBody } from '../email-body.ts';
 import { jsonBody, readJson } from '../json-body.ts';
 import { listBody, pageQuery } from '../pagination.ts';
+import { idempotencyKeyOf, setRateHeaders } from '../sending.ts';
 import { queryOf, validate } from '../validation.ts';
 import { batchBody, emailOf, rescheduleBody, resolveBody } from './emails-input.ts';
-import { deliveriesBody, detailBody, dryRunBody, overviewBody } from './emails-output.ts';
+import { detailBody, dryRunBody, overviewBody, sentBody } from './emails-output.ts';
 
 export const sendQuery = z.object({ dry_run: z.enum(['true', 'false']).optional() });
 
 export const emailRoutes = new Hono<AppTypes>()
   .post('/', queryOf(sendQuery), async (c) => {
-    const body = await readEmailJson(c);
-    const drafts = [emailOf(body, { isTest: isTest(c) })];
-    if (c.req.valid('query').dry_run === 'true') return c.json(dryRunBody(await preview(c, drafts)));
-    const [sent] = await send(c, drafts, { prefixOf: () => '' });
+    const draftOf = (body: unknown) => emailOf(body, { isTest: isTest(c) });
+    if (c.req.valid('query').dry_run === 'true') {
+      return c.json(dryRunBody(await preview(c, draftOf(await readEmailJson(c)))));
+    }
+    const [sent] = await withEmailBody(c, (body) => send(c, [draftOf(body)], { prefixOf: () => '' }));
     return c.json(sentBody(sent));
   })
   .post('/batch', queryOf(sendQuery), async (c) => {
@@ -91,10 +94,7 @@ async function send(
   drafts: readonly EmailDraft[],
   options: { readonly prefixOf: (index: number) => string; readonly fingerprintOf?: string },
 ): Promise<Sent['emails']> {
-  const idempotencyKey = c.req.header('idempotency-key');
-  if (idempotencyKey !== undefined && !/^[\x20-\x7e]{1,256}$/.test(idempotencyKey)) {
-    throw new AppError('invalid_idempotency_key');
-  }
+  const idempotencyKey = idempotencyKeyOf(c);
   try {
     const context = serviceContextOf(c);
     const relayIds = drafts.map((draft) => draft.summary.relayId);
@@ -112,23 +112,8 @@ async function send(
   }
 }
 
-async function preview(c: Context<AppTypes>, [draft]: readonly EmailDraft[]) {
+async function preview(c: Context<AppTypes>, draft: EmailDraft) {
   const context = serviceContextOf(c);
-  if (!draft) throw new AppError('internal_error');
   await checkNamedRelays(context, [draft.summary.relayId], () => 'relay');
   return dryRun(context, draft, { boundDomainId: c.get('boundDomainId') });
-}
-
-/** `deliveries` is our own. It is empty for a repeated request whose mail is past its retention. */
-function sentBody(sent: Sent['emails'][number] | undefined) {
-  return { id: sent?.id, deliveries: sent?.email ? deliveriesBody(sent.email) : [] };
-}
-
-function setRateHeaders(
-  c: Context<AppTypes>,
-  rate: { limit: number; remaining: number; resetSeconds: number },
-): void {
-  c.header('ratelimit-limit', String(rate.limit));
-  c.header('ratelimit-remaining', String(rate.remaining));
-  c.header('ratelimit-reset', String(rate.resetSeconds));
 }

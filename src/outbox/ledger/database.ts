@@ -28,6 +28,11 @@ const MIGRATIONS: readonly string[] = [
      id TEXT NOT NULL,
      PRIMARY KEY (at, id)
    ) WITHOUT ROWID, STRICT`,
+  `CREATE TABLE staged (
+     id TEXT PRIMARY KEY,
+     first_piece INTEGER NOT NULL,
+     started_at INTEGER NOT NULL
+   ) WITHOUT ROWID, STRICT;`,
 ];
 
 export class LedgerDatabase {

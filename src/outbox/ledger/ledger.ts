@@ -79,6 +79,7 @@ export class Ledger {
     for (const { message, phase, dueAtMs } of admitted) {
       if (phase !== TEST) this.queue.admit(message.id, dueAtMs);
       if (message.scheduledAtMs === undefined) messages.keepFresh(message, nowMs);
+      if (message.stagedPieces !== undefined) messages.staging.forget(message.id);
       this.events.append(entriesOfNew(message.id, message, nowMs));
     }
     this.openCount += admitted.length;

@@ -16,13 +16,16 @@ import {
   WAITING,
 } from './message-row.ts';
 import { DAY_MS, dayOf, type PartitionedTable } from './partitions.ts';
+import { Staging } from './staging.ts';
 
 export class MessageTable {
+  readonly staging: Staging;
   private readonly db: LedgerDatabase;
   private readonly fresh = new FreshContent();
 
   constructor(db: LedgerDatabase) {
     this.db = db;
+    this.staging = new Staging(db);
   }
 
   find(id: string): LedgerItem | undefined {
@@ -169,6 +172,10 @@ export class MessageTable {
     }
     if (this.findRow(message.id)) return false;
     const day = dayOf(createdAtMs);
+    const firstPiece =
+      message.stagedPieces === undefined
+        ? this.insertPieces([...message.head, ...message.attachments], day)
+        : this.staging.adopt(message);
     this.db.all(
       `INSERT INTO ${this.db.partitions.make('messages', day)}
        (id, accepted_at, phase, key_id, first_piece, head_pieces, attachment_pieces, summary, progress)
@@ -177,9 +184,9 @@ export class MessageTable {
       nowMs,
       phase,
       keyId,
-      this.insertPieces([...message.head, ...message.attachments], day),
+      firstPiece,
       message.head.length,
-      message.attachments.length,
+      message.stagedPieces ?? message.attachments.length,
       blobOf(message.summary),
       JSON.stringify(newProgress(message.recipientCount, nowMs, message)),
     );
