@@ -72,6 +72,8 @@ const settingsSchema = z.object({
   BODY_RETENTION_DAYS: whole(7, 1),
   METADATA_RETENTION_DAYS: whole(30, 1),
   IDEMPOTENCY_DAYS: whole(7, 1),
+  /** How many pairs of message and term the index of lists writes at once. */
+  LIST_SEGMENT_TERMS: whole(16_384, 64),
   REQUEST_BODY_LIMIT_BYTES: whole(15 * MIB, 64 * KIB),
   ISOLATE_BODY_LIMIT_BYTES: whole(32 * MIB, MIB),
   OUTBOX_IN_FLIGHT_LIMIT_BYTES: whole(32 * MIB, MIB),

@@ -2,17 +2,21 @@
  * The way into an account's Outbox: the only file of `outbox/` that `http` and `services` import.
  * Everything that crosses is plain data; message content crosses sealed.
  */
-import type { DeliveryState, TimelineEvent } from '../delivery/progress.ts';
+import type { DeliveryState, DeliveryStatus, TimelineEvent } from '../delivery/progress.ts';
 import { type Env, settingsOf } from '../env.ts';
+import type { Term } from './terms.ts';
 
-export type { DeliveryState, TimelineEvent } from '../delivery/progress.ts';
+export type { DeliveryState, DeliveryStatus, TimelineEvent } from '../delivery/progress.ts';
 export * from './message-content.ts';
 export * from './shards.ts';
+export { fixedTermsOf, keyedTerm, recipientKey, type Term } from './terms.ts';
 
 /** One message to be put on the ledger. */
 export interface MessageToAccept {
   readonly id: string;
   readonly recipientCount: number;
+  /** What lists find it by, as `fixedTermsOf` made them. */
+  readonly terms?: Uint8Array;
   /** As `sealMessage` made them. */
   readonly summary: Uint8Array;
   readonly head: readonly Uint8Array[];
@@ -94,6 +98,19 @@ export interface PageRequest {
   readonly after?: string;
   /** Newer than this id. */
   readonly before?: string;
+  readonly filter?: MessageFilter;
+}
+
+/** All of it must be true of a message; recipient, status and relay of one and the same delivery. */
+export interface MessageFilter {
+  readonly recipient?: Term;
+  /** Tags and whatever else is fixed when a message is accepted. */
+  readonly fixed?: readonly Term[];
+  readonly status?: DeliveryStatus;
+  readonly relayId?: string;
+  /** By the time in the id: from the one on, and before the other. */
+  readonly sinceMs?: number;
+  readonly untilMs?: number;
 }
 
 export type Resolution = 'delivered' | 'resend' | 'drop';

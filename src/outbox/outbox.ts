@@ -52,7 +52,7 @@ export class Outbox extends DurableObject<Env> implements OutboxApi {
     super(ctx, env);
     this.settings = settingsOf(env);
     this.database = new LedgerDatabase(ctx.storage);
-    this.ledger = new Ledger(this.database);
+    this.ledger = new Ledger(this.database, this.settings.LIST_SEGMENT_TERMS);
     this.buckets = new TokenBuckets(this.settings.KEY_MESSAGES_PER_SECOND);
     this.queue = new GroupCommit(
       (request) => this.acceptNow(request),
@@ -114,7 +114,7 @@ export class Outbox extends DurableObject<Env> implements OutboxApi {
   }
 
   async listMessages(page: PageRequest): Promise<MessagePage> {
-    return this.ledger.messages.list(page);
+    return this.ledger.list(page, Date.now());
   }
 
   async resolveDelivery(

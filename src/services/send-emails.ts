@@ -1,7 +1,13 @@
 /** Accepting mail: checked, sealed, and on the ledger before it is answered. */
 import { keyedHash } from '../crypto/seal.ts';
 import { AppError } from '../errors.ts';
-import { type AcceptResult, type RateState, recipientsOf, sealMessage } from '../outbox/client.ts';
+import {
+  type AcceptResult,
+  fixedTermsOf,
+  type RateState,
+  recipientsOf,
+  sealMessage,
+} from '../outbox/client.ts';
 import { type AccountState, findAccountState, findSendingDomain } from './account-state.ts';
 import type { EmailDraft } from './email-input.ts';
 import type { ServiceContext } from './service-context.ts';
@@ -66,7 +72,9 @@ export async function sendEmails(
           isRepeatable ? hashKey : undefined,
         );
         if (fingerprint) fingerprints.push(fingerprint);
-        return { id, recipientCount: recipientsOf(summary).length, ...sealed };
+        const recipients = recipientsOf(summary);
+        const terms = fixedTermsOf(hashKey, recipients, summary.tags);
+        return { id, recipientCount: recipients.length, terms, ...sealed };
       });
       return { messages, fingerprint: hash('fingerprints', Buffer.concat(fingerprints)) };
     },

@@ -4,12 +4,14 @@
  */
 import { nextDueAt, type Progress } from '../../delivery/progress.ts';
 import { firstMessageIdAt } from '../../ids.ts';
-import type { AcceptRequest } from '../client.ts';
+import type { AcceptRequest, MessagePage, PageRequest } from '../client.ts';
 import { type Claimed, findClaim, insertClaim } from './claims.ts';
 import type { LedgerDatabase } from './database.ts';
+import { MessageList } from './message-list.ts';
 import { CLOSED, type DotRecord, DUE, HELD, type LedgerItem, phaseOf, WAITING } from './message-row.ts';
 import { MessageTable } from './message-table.ts';
 import { type KeptDays, sweep } from './retention.ts';
+import { TermIndex } from './term-index.ts';
 import { DUE_AT_ONCE_MS, WorkQueue } from './work-queue.ts';
 
 /** A change of one message, decided by the pump. */
@@ -24,13 +26,19 @@ export class Ledger {
   readonly messages: MessageTable;
   readonly queue: WorkQueue;
   private readonly db: LedgerDatabase;
+  private readonly index: TermIndex;
+  private readonly lists: MessageList;
   private openCount: number;
   private duplicates: number;
 
-  constructor(db: LedgerDatabase) {
+  /** `segmentPairs`: how much of the index is written at once. */
+  constructor(db: LedgerDatabase, segmentPairs?: number) {
     this.db = db;
     this.messages = new MessageTable(db);
     this.queue = new WorkQueue(db, this.messages);
+    const lowWater = () => this.queue.savedLowWater;
+    this.index = new TermIndex(db, lowWater, segmentPairs);
+    this.lists = new MessageList(db, this.index, lowWater);
     this.openCount = this.queue.countOpen();
     this.duplicates = Number(db.readMeta('possible_duplicates') ?? 0);
   }
@@ -60,12 +68,19 @@ export class Ledger {
       return request.messages.filter((message) => {
         const phase = queue.phaseOfNew(message.id);
         if (!messages.insert(message, { keyId: request.keyId, nowMs, phase })) return false;
+        this.index.addMessage(message.id, message.terms);
         if (phase === DUE) queue.reschedule(message.id, undefined, DUE_AT_ONCE_MS);
         return true;
       });
     });
     for (const { id } of admitted) queue.admit(id);
     this.openCount += admitted.length;
+    this.index.afterAccept(nowMs);
+  }
+
+  /** Newest first. */
+  list(page: PageRequest, nowMs: number): MessagePage {
+    return this.lists.read(page, nowMs);
   }
 
   /** Writes changes, and returns the items as they are now. */
@@ -83,6 +98,7 @@ export class Ledger {
       this.queue.settle(item);
       this.openCount += Number(isOpenPhase(item.phase)) - Number(isOpenPhase(changes[index]?.item.phase));
     });
+    this.index.afterChange();
     return written;
   }
 
@@ -94,7 +110,10 @@ export class Ledger {
   }
 
   sweep(nowMs: number, kept: KeptDays): void {
+    const { partitions } = this.db;
+    const days = partitions.daysOf('messages').length;
     sweep(this.db, this.messages, kept, nowMs);
+    if (partitions.daysOf('messages').length < days) this.index.forget();
   }
 
   /** True where there is anything left to sweep one day. */
@@ -109,6 +128,7 @@ export class Ledger {
     const changed = { ...item, progress, replies, dot, phase: place.phase, dueAtMs: place.dueAtMs };
     this.queue.reschedule(item.id, item.dueAtMs, changed.dueAtMs);
     this.messages.update(changed);
+    this.index.addChange(item, changed);
     return changed;
   }
 

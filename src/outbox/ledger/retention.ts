@@ -17,6 +17,9 @@ export function sweep(db: LedgerDatabase, messages: MessageTable, kept: KeptDays
     if (!messages.hasOpen(day)) db.partitions.drop('contents', day);
   }
   for (const day of expired('messages', Math.max(kept.metadata, kept.bodies))) {
-    if (!messages.hasOpen(day)) db.partitions.drop('messages', day);
+    if (messages.hasOpen(day)) continue;
+    db.partitions.drop('messages', day);
+    db.partitions.drop('terms', day);
+    db.partitions.drop('late_terms', day);
   }
 }

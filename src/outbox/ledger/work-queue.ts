@@ -68,6 +68,11 @@ export class WorkQueue {
     if (item.phase === WAITING) this.late.push(item.id);
   }
 
+  /** As it is on disk. */
+  get savedLowWater(): string {
+    return this.lowWater;
+  }
+
   isInHand(id: string): boolean {
     return this.inHand.has(id);
   }
