@@ -117,6 +117,19 @@ const steps: fc.Arbitrary<Step> = fc.oneof(
   },
 );
 
+const EACH: readonly Wish[] = [
+  ...ADDRESSES.map((recipient) => ({ recipient })),
+  ...STATUSES.map((status) => ({ status })),
+  ...RELAYS.map((relayId) => ({ relayId })),
+  { tag: 'kind' },
+  { tag: 'team=y' },
+];
+
+function expectAll(lists: ListsUnderTest, wish: Wish): void {
+  const { found, expected } = lists.walk(wish, 100, 'after');
+  expect(found).toEqual(expected);
+}
+
 test('whatever happened before, a filtered list is what a filter over all messages gives, page by page', () => {
   let indexRows = 0;
   fc.assert(
@@ -124,6 +137,8 @@ test('whatever happened before, a filtered list is what a filter over all messag
       const lists = new ListsUnderTest();
       for (const run of sequence) run(lists);
       indexRows += lists.countIndexRows();
+      lists.restart();
+      for (const wish of EACH) expectAll(lists, wish);
     }),
     { numRuns: 400 },
   );
