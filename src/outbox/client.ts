@@ -145,6 +145,8 @@ export interface OutboxApi {
   findMessage(id: string): Promise<LedgerMessage | undefined>;
   /** The sealed pieces of a message's head; undefined once its retention is over. */
   findHead(id: string): Promise<readonly Uint8Array[] | undefined>;
+  /** A sealed piece of a message's attachments; undefined once its retention is over. */
+  findAttachmentPiece(id: string, index: number): Promise<Uint8Array | undefined>;
   listMessages(page: PageRequest): Promise<MessagePage>;
   /** Ends a doubt that is held. `n` is the delivery's place in the message. */
   resolveDelivery(

@@ -106,12 +106,12 @@ export async function* openAttachment(
   keys: readonly SealingKey[],
   identity: { accountId: string; id: string },
   range: { offset: number; sizeBytes: number },
-  readPiece: (index: number) => Uint8Array,
+  readPiece: (index: number) => Uint8Array | Promise<Uint8Array>,
 ): AsyncGenerator<Uint8Array> {
   const end = range.offset + range.sizeBytes;
   for (let at = range.offset; at < end; ) {
     const index = Math.floor(at / PIECE_BYTES);
-    const sealed = readPiece(index);
+    const sealed = await readPiece(index);
     const piece = unseal(keys, piecePlace(identity, 'attachments', index), sealed);
     releaseBytes(sealed);
     const from = at - index * PIECE_BYTES;

@@ -113,6 +113,10 @@ export class Outbox extends DurableObject<Env> implements OutboxApi {
     return this.ledger.messages.findHead(id);
   }
 
+  async findAttachmentPiece(id: string, index: number): Promise<Uint8Array | undefined> {
+    return this.ledger.messages.findAttachmentPiece(id, index);
+  }
+
   async listMessages(page: PageRequest): Promise<MessagePage> {
     return this.ledger.list(page, Date.now());
   }

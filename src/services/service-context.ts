@@ -2,7 +2,11 @@ import type { Env } from '../env.ts';
 import { type AccountScope, scopeOfOperator } from '../store/db.ts';
 
 /** Who acts. */
-export type Actor = { readonly kind: 'api_key'; readonly keyId: string } | { readonly kind: 'operator' };
+export type Actor =
+  | { readonly kind: 'api_key'; readonly keyId: string }
+  | { readonly kind: 'operator' }
+  /** Whoever has a signed link, which lets them read one thing. */
+  | { readonly kind: 'link' };
 
 /** The first parameter of every verb: on whose rows, by whom, in which request. */
 export interface ServiceContext {
@@ -18,7 +22,8 @@ export function actorName(actor: Actor): string {
     case 'api_key':
       return actor.keyId;
     case 'operator':
-      return 'operator';
+    case 'link':
+      return actor.kind;
   }
 }
 

@@ -34,6 +34,11 @@ export function scopeOfAuthenticatedKey(d1: D1Database, key: { readonly accountI
   return new Scope(databaseOf(d1), key.accountId);
 }
 
+/** After the signature of a link was found to be ours. */
+export function scopeOfVerifiedToken(d1: D1Database, token: { readonly accountId: string }): AccountScope {
+  return new Scope(databaseOf(d1), token.accountId);
+}
+
 /** An Outbox, for the account in its own name. */
 export function scopeOfOutbox(d1: D1Database, accountId: string): AccountScope {
   return new Scope(databaseOf(d1), accountId);

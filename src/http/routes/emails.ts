@@ -11,8 +11,9 @@ import { checkNamedRelays } from '../../services/relays.ts';
 import { resolveDelivery } from '../../services/resolve-delivery.ts';
 import { RefusedByLedger, sendEmails } from '../../services/send-emails.ts';
 import { type AppTypes, serviceContextOf } from '../app-types.ts';
+import { emailFilterOf, emailListQuery } from '../email-query.ts';
 import { jsonBody, readJson } from '../json-body.ts';
-import { isoTime, listBody, pageQuery } from '../pagination.ts';
+import { isoTime, listBody } from '../pagination.ts';
 import { queryOf, validate } from '../validation.ts';
 
 const addresses = z.union([z.string().max(1000), z.array(z.string().max(1000)).max(50)]);
@@ -72,8 +73,9 @@ export const emailRoutes = new Hono<AppTypes>()
     const ids = await send(c, drafts, prefixOf);
     return c.json({ data: ids.map((id) => ({ id })) });
   })
-  .get('/', queryOf(pageQuery), async (c) => {
-    const page = await listEmails(serviceContextOf(c), c.req.valid('query'));
+  .get('/', queryOf(emailListQuery), async (c) => {
+    const query = c.req.valid('query');
+    const page = await listEmails(serviceContextOf(c), query, emailFilterOf(query));
     return c.json(listBody(page, overviewBody));
   })
   .get('/:id', async (c) => c.json(detailBody(await getEmail(serviceContextOf(c), c.req.param('id')))))

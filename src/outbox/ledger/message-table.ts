@@ -39,6 +39,13 @@ export class MessageTable {
     return Array.from({ length: item.headPieces }, (_, index) => this.readPiece(item, 'head', index));
   }
 
+  /** undefined where the message, the piece, or the content is gone. */
+  findAttachmentPiece(id: string, index: number): Uint8Array | undefined {
+    const item = this.find(id);
+    const isThere = item && index < item.attachmentPieces && this.tableOf('contents', id);
+    return isThere ? this.readPiece(item, 'attachments', index) : undefined;
+  }
+
   readPiece(item: LedgerItem, part: 'head' | 'attachments', index: number): Uint8Array {
     const table = this.tableOf('contents', item.id);
     const number = item.firstPiece + index + (part === 'head' ? 0 : item.headPieces);
