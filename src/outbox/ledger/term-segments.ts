@@ -16,6 +16,7 @@ export interface Pair {
 }
 
 const BUCKETS = 64;
+const SMALL_BYTES = 4096;
 const PREFIX = `${ID_PREFIXES.message}_`;
 const TERM_BYTES = 8;
 const ID_BYTES = 26;
@@ -68,20 +69,25 @@ export class TermSegments {
     if (!table) return;
     const bucket = this.bucketOf(term);
     const order = range.ascending ? 'ASC' : 'DESC';
-    const segments = this.db.all<{ segment: number }>(
-      `SELECT segment FROM ${table} WHERE bucket = ? AND newest >= ? AND oldest < ? ORDER BY segment ${order}`,
+    // A rare term lies in many small rows, which come together; a common one in large rows, which come one by one.
+    const segments = this.db.all<{ segment: number; small: ArrayBuffer | null }>(
+      `SELECT segment, CASE WHEN length(pairs) <= ${SMALL_BYTES} THEN pairs END AS small FROM ${table} WHERE bucket = ? AND newest >= ? AND oldest < ? ORDER BY segment ${order}`,
       bucket,
       range.from,
       range.below,
     );
-    for (const { segment } of segments) {
-      const row = this.db.first<{ pairs: ArrayBuffer }>(
-        `SELECT pairs FROM ${table} WHERE bucket = ? AND segment = ?`,
-        bucket,
-        segment,
-      );
-      if (row) yield* idsInPairs(new Uint8Array(row.pairs), term, range);
+    for (const { segment, small } of segments) {
+      const pairs = small ?? this.readPairs(table, bucket, segment);
+      if (pairs) yield* idsInPairs(new Uint8Array(pairs), term, range);
     }
+  }
+
+  private readPairs(table: string, bucket: number, segment: number): ArrayBuffer | undefined {
+    return this.db.first<{ pairs: ArrayBuffer }>(
+      `SELECT pairs FROM ${table} WHERE bucket = ? AND segment = ?`,
+      bucket,
+      segment,
+    )?.pairs;
   }
 
   private late(term: Term, day: number, range: IdRange): Ids {
