@@ -16,6 +16,8 @@ import { accountDocs } from '../routes/account.docs.ts';
 import { adminAccountDocs } from '../routes/admin-accounts.docs.ts';
 import { apiKeyDocs } from '../routes/api-keys.docs.ts';
 import { domainDocs } from '../routes/domains.docs.ts';
+import { emailAttachmentDocs } from '../routes/email-attachments.docs.ts';
+import { emailExportDocs } from '../routes/email-export.docs.ts';
 import { emailDocs } from '../routes/emails.docs.ts';
 import { healthDocs } from '../routes/public/health.docs.ts';
 import { relayDocs } from '../routes/relays.docs.ts';
@@ -26,6 +28,8 @@ import type { OperationDocs, ResourceDocs, ResponseDocs } from './resource-docs.
 /** In the order of the page. */
 export const RESOURCES: readonly ResourceDocs[] = [
   emailDocs,
+  emailAttachmentDocs,
+  emailExportDocs,
   domainDocs,
   apiKeyDocs,
   relayDocs,
