@@ -53,7 +53,7 @@ function found(ledger: Ledger, filter: MessageFilter): string[] {
 }
 
 describe('the index of lists', () => {
-  test('writes a few rows for a segment, and none for a message', () =>
+  test('writes a few rows for a segment, and none for a message', { timeout: 60_000 }, () =>
     withStorage((storage) => {
       const db = new LedgerDatabase(storage);
       const ledger = new Ledger(db, SEGMENT_PAIRS);
@@ -72,7 +72,8 @@ describe('the index of lists', () => {
         expect(found(new Ledger(db, SEGMENT_PAIRS), to(`user${index}@example.com`))).toEqual([ids[index]]);
       }
       expect(found(ledger, { status: 'delivered' })).toEqual(ids.slice(-100).reverse());
-    }));
+    }),
+  );
 
   test('is not written for an account with little mail', () =>
     withStorage((storage) => {
