@@ -10,6 +10,7 @@ import { measureCost } from './cost.ts';
 import { type Figures, tableOf } from './figures.ts';
 import { measureGrowth } from './growth.ts';
 import { measureLedger } from './ledger.ts';
+import { measureList } from './list.ts';
 import { measurePath } from './path.ts';
 import { measurePostfix } from './postfix-path.ts';
 import { measureSession } from './session.ts';
@@ -21,6 +22,7 @@ const GROUPS = {
   accept: measureAccept,
   ledger: measureLedger,
   growth: () => measureGrowth({ isFull }),
+  list: measureList,
   cost: measureCost,
   path: measurePath,
   postfix: measurePostfix,

@@ -104,6 +104,8 @@ const settingsSchema = z.object({
   BODY_RETENTION_DAYS: whole(7, 1),
   METADATA_RETENTION_DAYS: whole(30, 1),
   IDEMPOTENCY_DAYS: whole(7, 1),
+  /** How many pairs of message and term the index of lists writes at once. */
+  LIST_SEGMENT_TERMS: whole(16_384, 64),
   /** What of a request body may be in memory: all of it, but for attachments and raw mail, which are staged. */
   REQUEST_BODY_LIMIT_BYTES: whole(15 * MIB, 64 * KIB),
   /** A raw message, or the attachments of one message, decoded. */

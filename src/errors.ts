@@ -17,6 +17,8 @@ export const ERROR_MESSAGES = {
   account_closed: 'This account is closed.',
   invalid_admin_token: 'The operator token is invalid.',
   not_found: '{what} not found',
+  content_gone: 'The content of this email is no longer kept.',
+  link_expired: 'This link has expired. Ask for a new one.',
   route_not_found: 'The requested endpoint does not exist.',
   method_not_allowed: 'Method is not allowed for the requested path.',
   invalid_json: 'The request body is not valid JSON: {reason}.',

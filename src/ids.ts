@@ -67,6 +67,11 @@ export function firstMessageIdAt(atMs: number): string {
   return `${ID_PREFIXES.message}_${encode(Math.max(0, atMs), TIME_LENGTH)}${zeros}`;
 }
 
+/** Attachments have no ids of their own: the email's, and their place in it. */
+export function attachmentId(messageId: string, index: number): string {
+  return `att_${messageId.slice(ID_PREFIXES.message.length + 1)}_${index}`;
+}
+
 /** Fixed length, so that texts sort as the numbers do. */
 export function encode(value: number, length: number): string {
   let rest = value;

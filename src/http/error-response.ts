@@ -20,6 +20,8 @@ export const ERROR_WIRE: Record<ErrorCode, readonly [status: ContentfulStatusCod
   account_closed: [403, 'invalid_access'],
   invalid_admin_token: [403, 'invalid_api_key'],
   not_found: [404, 'not_found'],
+  content_gone: [410, 'not_found'],
+  link_expired: [410, 'not_found'],
   route_not_found: [404, 'not_found'],
   method_not_allowed: [405, 'method_not_allowed'],
   invalid_json: [400, 'validation_error'],

@@ -7,6 +7,7 @@ import type { ExplainedChoice } from '../delivery/explain-choice.ts';
 import {
   type AcceptedAs,
   type DeliveryState,
+  type DeliveryStatus,
   newProgress,
   shownDeliveries,
   type TimelineEvent,
@@ -14,6 +15,7 @@ import {
 import { type Env, settingsOf } from '../env.ts';
 import type { QuotaPart } from './quota-grants.ts';
 import type { LeaseAnswer, LeaseRequest } from './quota-keeper.ts';
+import type { Term } from './terms.ts';
 import type { Period, Quota, UsageState } from './usage.ts';
 import type { EventPage, EventQuery, WebhookEvent } from './webhooks/event-desk.ts';
 import type { AccountEntry } from './webhooks/event-entry.ts';
@@ -22,9 +24,10 @@ import type { EventPayload } from './webhooks/event-payload.ts';
 import type { AttemptResult } from './webhooks/retry-plan.ts';
 
 export type { ChoiceReason, ExplainedChoice } from '../delivery/explain-choice.ts';
-export type { DeliveryState, Rejection, TimelineEvent } from '../delivery/progress.ts';
+export type { DeliveryState, DeliveryStatus, Rejection, TimelineEvent } from '../delivery/progress.ts';
 export * from './message-content.ts';
 export * from './shards.ts';
+export { fixedTermsOf, keyedTerm, recipientKey, type Term } from './terms.ts';
 export * from './usage.ts';
 export { webhookSecretPlace } from './webhooks/active-webhooks.ts';
 export * from './webhooks/attempt-log.ts';
@@ -38,6 +41,8 @@ export type { AttemptResult } from './webhooks/retry-plan.ts';
 export interface MessageToAccept extends AcceptedAs {
   readonly id: string;
   readonly recipientCount: number;
+  /** What lists find it by, as `fixedTermsOf` made them. */
+  readonly terms?: Uint8Array;
   /** As `sealMessage` made them. */
   readonly summary: Uint8Array;
   readonly head: readonly Uint8Array[];
@@ -153,6 +158,19 @@ export interface PageRequest {
   readonly after?: string;
   /** Newer than this id. */
   readonly before?: string;
+  readonly filter?: MessageFilter;
+}
+
+/** All of it must be true of a message; recipient, status and relay of one and the same delivery. */
+export interface MessageFilter {
+  readonly recipient?: Term;
+  /** Tags and whatever else is fixed when a message is accepted. */
+  readonly fixed?: readonly Term[];
+  readonly status?: DeliveryStatus;
+  readonly relayId?: string;
+  /** By the time in the id: from the one on, and before the other. */
+  readonly sinceMs?: number;
+  readonly untilMs?: number;
 }
 
 /** `at_dot`: a final dot may have left. `ended`: nothing is left to take back. */
@@ -199,6 +217,8 @@ export interface OutboxApi {
   findMessage(id: string): Promise<LedgerMessage | undefined>;
   /** The sealed pieces of a message's head; undefined once its retention is over. */
   findHead(id: string): Promise<readonly Uint8Array[] | undefined>;
+  /** A sealed piece of a message's attachments; undefined once its retention is over. */
+  findAttachmentPiece(id: string, index: number): Promise<Uint8Array | undefined>;
   listMessages(page: PageRequest): Promise<MessagePage>;
   /** In the order of the ids; what is not there is left out. */
   findMessages(ids: readonly string[]): Promise<readonly LedgerMessage[]>;

@@ -89,7 +89,7 @@ export class Outbox extends DurableObject<Env> implements OutboxApi {
     super(ctx, env);
     this.settings = settingsOf(env);
     this.database = new LedgerDatabase(ctx.storage);
-    this.ledger = new Ledger(this.database);
+    this.ledger = new Ledger(this.database, this.settings.LIST_SEGMENT_TERMS);
     this.events = new EventOffice(env, this.database, this.ledger, () => this.arm());
     this.buckets = new TokenBuckets(this.settings.KEY_MESSAGES_PER_SECOND);
     this.queue = new GroupCommit(
@@ -177,8 +177,12 @@ export class Outbox extends DurableObject<Env> implements OutboxApi {
     return this.ledger.messages.findHead(id);
   }
 
+  async findAttachmentPiece(id: string, index: number): Promise<Uint8Array | undefined> {
+    return this.ledger.messages.findAttachmentPiece(id, index);
+  }
+
   async listMessages(page: PageRequest): Promise<MessagePage> {
-    return this.ledger.messages.list(page);
+    return this.ledger.list(page, Date.now());
   }
 
   async findMessages(ids: readonly string[]): Promise<readonly LedgerMessage[]> {

@@ -14,6 +14,7 @@ import {
   recipientNamesOf,
 } from '../outbox/client.ts';
 import { countShards, findAccountState } from './account-state.ts';
+import { type EmailFilter, messageFilterOf } from './email-filter.ts';
 import type { Page, PageOf } from './listing.ts';
 import type { ServiceContext } from './service-context.ts';
 
@@ -30,13 +31,18 @@ export interface EmailDetail extends EmailOverview {
   readonly head: MessageHead | undefined;
 }
 
-/** Newest first. */
-export async function listEmails(context: ServiceContext, page: PageOf): Promise<Page<EmailOverview>> {
+/** Newest first. Only of what the filter lets through is a page made. */
+export async function listEmails(
+  context: ServiceContext,
+  page: PageOf,
+  filter: EmailFilter = {},
+): Promise<Page<EmailOverview>> {
   const { env, scope } = context;
   const keys = await keysOf(context);
   const { limit, after, before } = page;
   const request = {
     limit,
+    filter: messageFilterOf(keys, filter),
     ...(after === undefined ? {} : { after }),
     ...(before === undefined ? {} : { before }),
   };
@@ -97,7 +103,8 @@ function shardCountOf(id: string | undefined): number {
   return shard === undefined || shard >= MAX_SHARDS ? 0 : shard + 1;
 }
 
-async function keysOf({ env, scope }: ServiceContext) {
+/** The account's data keys, the oldest first. */
+export async function keysOf({ env, scope }: ServiceContext) {
   const account = await findAccountState(env, scope);
   if (!account) throw new AppError('unavailable');
   return account.dataKeys;

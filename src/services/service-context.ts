@@ -7,6 +7,8 @@ export type Actor =
   | { readonly kind: 'operator' }
   /** Somebody who opens an account for himself, or confirms the address of one. */
   | { readonly kind: 'registrant' }
+  /** Whoever has a signed link, which lets them read one thing. */
+  | { readonly kind: 'link' }
   /** The deployment itself. */
   | { readonly kind: 'system' };
 

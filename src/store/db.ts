@@ -34,6 +34,11 @@ export function scopeOfAuthenticatedKey(d1: D1Database, key: { readonly accountI
   return new Scope(databaseOf(d1), key.accountId);
 }
 
+/** After the signature of a link was found to be ours. */
+export function scopeOfVerifiedToken(d1: D1Database, token: { readonly accountId: string }): AccountScope {
+  return new Scope(databaseOf(d1), token.accountId);
+}
+
 /** An Outbox, for the account in its own name. */
 export function scopeOfOutbox(d1: D1Database, accountId: string): AccountScope {
   return new Scope(databaseOf(d1), accountId);
@@ -52,11 +57,6 @@ export function scopeOfNewAccount(d1: D1Database, accountId: string): AccountSco
 /** The deployment, for the account from which it sends mail of its own. */
 export function scopeOfDeployment(d1: D1Database, accountId: string): AccountScope {
   return new Scope(databaseOf(d1), accountId);
-}
-
-/** After a MACed token told whose request this is. */
-export function scopeOfVerifiedToken(d1: D1Database, token: { readonly accountId: string }): AccountScope {
-  return new Scope(databaseOf(d1), token.accountId);
 }
 
 /** All or nothing, in one round trip. */

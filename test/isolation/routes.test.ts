@@ -20,7 +20,9 @@ type Case =
   /** The first `:id` of the path is of this kind; a second one is a number. */
   | { readonly kind: 'object'; readonly id: IdKind; readonly body?: unknown }
   /** Answers only what the account owns. */
-  | { readonly kind: 'list'; readonly of: IdKind }
+  | { readonly kind: 'list'; readonly of: IdKind; readonly query?: undefined }
+  /** The same, and knows no pages. */
+  | { readonly kind: 'list'; readonly of: IdKind; readonly query: string }
   /** Answers what happened to the account's own mail, from a cursor on: see its test below. */
   | { readonly kind: 'log' }
   /** Takes an id in its body, or none at all: see the tests of their own below. */
@@ -67,7 +69,10 @@ const CASES: Record<string, Case> = {
   'GET /v1/emails': { kind: 'list', of: 'message' },
   'GET /v1/emails/:id': { kind: 'object', id: 'message' },
   'GET /v1/emails/:id/raw': { kind: 'object', id: 'message' },
+  'GET /v1/emails/export': { kind: 'list', of: 'message', query: 'format=jsonl' },
   'GET /v1/emails/:id/attachments': { kind: 'object', id: 'message' },
+  'GET /v1/emails/:id/attachments/:id': { kind: 'object', id: 'message' },
+  'GET /attachments/:id': { kind: 'public' },
   'PATCH /v1/emails/:id': { kind: 'object', id: 'message', body: { scheduled_at: 'in 1 hour' } },
   'POST /v1/emails/:id/cancel': { kind: 'object', id: 'message' },
   'POST /v1/emails/:id/deliveries/:id/resolve': {
@@ -131,12 +136,13 @@ function pathOf(pattern: string, id: string): string {
 }
 
 async function everythingOf(account: TestAccount): Promise<string[]> {
-  const lists = ROUTES.filter((route) => CASES[route]?.kind === 'list').map((route) =>
-    route.slice('GET '.length),
-  );
-  return Promise.all(
-    lists.map(async (path) => (await call(`${path}?limit=100`, { key: account.key })).text()),
-  );
+  const lists = ROUTES.flatMap((route) => {
+    const testCase = CASES[route];
+    return testCase?.kind === 'list'
+      ? [`${route.slice('GET '.length)}?${testCase.query ?? 'limit=100'}`]
+      : [];
+  });
+  return Promise.all(lists.map(async (path) => (await call(path, { key: account.key })).text()));
 }
 
 /** Without what the account's own mail changes. */
@@ -201,9 +207,11 @@ describe('isolation of accounts', () => {
     if (testCase?.kind === 'list') {
       it(`${route} shows nothing of another account, whatever the cursor`, async () => {
         const id = owned.get(testCase.of) ?? '';
-        expect(await (await call(pattern, { key: owner.key })).text()).toContain(id);
-        for (const query of ['?limit=100', `?after=${id}`, `?before=${id}`]) {
-          const response = await call(pattern + query, { key: stranger.key });
+        const { query: fixed } = testCase;
+        const queries = fixed === undefined ? ['limit=100', `after=${id}`, `before=${id}`] : [fixed];
+        expect(await (await call(`${pattern}?${queries[0]}`, { key: owner.key })).text()).toContain(id);
+        for (const query of queries) {
+          const response = await call(`${pattern}?${query}`, { key: stranger.key });
           expect(response.status).toBe(200);
           expect(await response.text()).not.toContain(id);
         }

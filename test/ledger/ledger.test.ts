@@ -8,7 +8,6 @@ import type { MessageToAccept } from '../../src/outbox/client.ts';
 import { LedgerDatabase } from '../../src/outbox/ledger/database.ts';
 import { Ledger } from '../../src/outbox/ledger/ledger.ts';
 import type { LedgerItem } from '../../src/outbox/ledger/message-row.ts';
-import type { MessageTable } from '../../src/outbox/ledger/message-table.ts';
 
 const DAY_MS = 24 * 60 * 60 * 1000;
 const KEPT = { bodies: 7, metadata: 30, claims: 7 };
@@ -218,7 +217,7 @@ describe('the ledger', () => {
       }
       ledger.sweep(Date.now() + 40 * DAY_MS, KEPT);
       expect((db.rowsWritten - before) / 20).toBeLessThanOrEqual(5);
-      expect(ledger.messages.list({ limit: 10 }).messages).toEqual([]);
+      expect(ledger.list({ limit: 10 }, Date.now()).messages).toEqual([]);
     }));
 });
 
@@ -243,9 +242,9 @@ describe('a claim', () => {
       expect(
         ledger.findClaim({ keyHash: 'key', fingerprint: 'f' }, { nowMs: Date.now(), keptForDays: 7 }),
       ).toEqual({ kind: 'new' });
-      expect(ledger.messages.list({ limit: 10 }).messages).toEqual([]);
+      expect(ledger.list({ limit: 10 }, Date.now()).messages).toEqual([]);
       accept(ledger, [message()], Date.now(), 'key');
-      expect(ledger.messages.list({ limit: 10 }).messages).toHaveLength(1);
+      expect(ledger.list({ limit: 10 }, Date.now()).messages).toHaveLength(1);
     }));
 });
 
@@ -296,8 +295,8 @@ describe('a listing', () => {
       const ids = [-2, -1, 1, 2].map((minutes) => newMessageId(0, midnight + minutes * 60_000));
       for (const id of ids) accept(ledger, [message(id)], midnight);
       const newestFirst = [...ids].reverse();
-      const listed = (page: Parameters<MessageTable['list']>[0]) => {
-        const found = ledger.messages.list(page);
+      const listed = (page: Parameters<Ledger['list']>[0]) => {
+        const found = ledger.list(page, Date.now());
         return { ids: found.messages.map((item) => item.id), hasMore: found.hasMore };
       };
       expect(listed({ limit: 3 })).toEqual({ ids: newestFirst.slice(0, 3), hasMore: true });

@@ -39,7 +39,7 @@ export function call(path: string, request: TestRequest = {}): Promise<Response>
 export async function send(request: Request): Promise<Response> {
   const { method, url } = request;
   const response = await exports.default.fetch(request);
-  const isOther = response.body !== null && !response.headers.get('content-type')?.includes('json');
+  const isOther = response.body !== null && !/\bjson\b/.test(response.headers.get('content-type') ?? '');
   if (isOther) return response;
   const body = await response.clone().text();
   const seen = { method, path: new URL(url).pathname, status: response.status, body };

@@ -282,6 +282,46 @@ describe('the SDK', () => {
     expect(await page({ limit: 3, before: ids[2] ?? '' })).toEqual(['0,1', false]);
   });
 
+  test('lists and gets the attachments of a sent email, whose links need no key', async () => {
+    const { account, resend } = await start();
+    const files = [randomBytes(2_500_000), randomBytes(70_000)];
+    const { id } = dataOf(
+      await resend.emails.send({
+        ...email,
+        attachments: [
+          { filename: 'large.bin', content: (files[0] ?? Buffer.alloc(0)).toString('base64') },
+          { filename: 'logo.png', content: files[1] ?? '', contentId: 'logo' },
+        ],
+      }),
+    );
+    const { data, has_more } = dataOf(await resend.emails.attachments.list({ emailId: id }));
+    expect(has_more).toBe(false);
+    expect(
+      data.map(({ filename, content_disposition, content_id, content_type, size }) => [
+        filename,
+        content_disposition,
+        content_id,
+        content_type,
+        size,
+      ]),
+    ).toEqual([
+      ['large.bin', 'attachment', undefined, 'application/octet-stream', 2_500_000],
+      ['logo.png', 'inline', 'logo', 'image/png', 70_000],
+    ]);
+    const first = dataOf(await resend.emails.attachments.list({ emailId: id, limit: 1 }));
+    expect([first.has_more, first.data.map(({ filename }) => filename)]).toEqual([true, ['large.bin']]);
+    for (const [index, attachment] of data.entries()) {
+      const got = dataOf(await resend.emails.attachments.get({ emailId: id, id: attachment.id }));
+      expect(got).toMatchObject({ object: 'attachment', id: attachment.id, filename: attachment.filename });
+      const downloaded = await fetch(got.download_url);
+      expect(downloaded.headers.get('content-length')).toBe(String(attachment.size));
+      expect(Buffer.from(await downloaded.arrayBuffer()).equals(files[index] ?? Buffer.alloc(0))).toBe(true);
+    }
+    const missing = resend.emails.attachments.get({ emailId: id, id: 'att_nothing' });
+    expect(await errorOf(missing)).toMatchObject({ name: 'not_found', statusCode: 404 });
+    await account.client.until(`/v1/emails/${id}`, (body) => body.last_event === 'delivered');
+  });
+
   test('creates, lists and removes API keys', async () => {
     const { resend } = await start();
     const created = dataOf(await resend.apiKeys.create({ name: 'Second' }));

@@ -17,6 +17,8 @@ import { adminAccountDocs } from '../routes/admin-accounts.docs.ts';
 import { adminInviteDocs } from '../routes/admin-invites.docs.ts';
 import { apiKeyDocs } from '../routes/api-keys.docs.ts';
 import { domainDocs } from '../routes/domains.docs.ts';
+import { emailAttachmentDocs } from '../routes/email-attachments.docs.ts';
+import { emailExportDocs } from '../routes/email-export.docs.ts';
 import { emailDocs } from '../routes/emails.docs.ts';
 import { eventDocs } from '../routes/events.docs.ts';
 import { confirmDocs } from '../routes/public/confirm.docs.ts';
@@ -32,6 +34,8 @@ import type { OperationDocs, ResourceDocs, ResponseDocs } from './resource-docs.
 export const RESOURCES: readonly ResourceDocs[] = [
   emailDocs,
   rawEmailDocs,
+  emailAttachmentDocs,
+  emailExportDocs,
   domainDocs,
   apiKeyDocs,
   relayDocs,

@@ -10,7 +10,8 @@ import {
   pageOf,
   type ResourceDocs,
 } from '../docs/resource-docs.ts';
-import { pageQuery } from '../pagination.ts';
+import { emailListQuery } from '../email-query.ts';
+import { FILTER_TEXTS } from './email-export.docs.ts';
 import { sendQuery } from './emails.ts';
 import { attachmentItem, emailItem, MAX_BATCH, rescheduleBody, resolveBody } from './emails-input.ts';
 
@@ -343,7 +344,8 @@ export const emailDocs: ResourceDocs = {
     'GET /v1/emails': {
       operationId: 'listEmails',
       summary: 'List emails',
-      query: describeFields(pageQuery, PAGE_TEXTS),
+      description: 'Newest first. All filters must be true.',
+      query: describeFields(emailListQuery, { ...PAGE_TEXTS, ...FILTER_TEXTS }),
       responses: {
         200: {
           description: 'A page of emails.',

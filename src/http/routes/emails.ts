@@ -13,8 +13,9 @@ import { isTestActor } from '../../services/service-context.ts';
 import { sortOut } from '../../services/sort-out-batch.ts';
 import { type AppTypes, serviceContextOf } from '../app-types.ts';
 import { withEmailBody } from '../email-body.ts';
+import { emailFilterOf, emailListQuery } from '../email-query.ts';
 import { jsonBody, readJson } from '../json-body.ts';
-import { listBody, pageQuery } from '../pagination.ts';
+import { listBody } from '../pagination.ts';
 import { idempotencyKeyOf, setRateHeaders } from '../sending.ts';
 import { queryOf, validate } from '../validation.ts';
 import { batchBody, emailOf, rescheduleBody, resolveBody } from './emails-input.ts';
@@ -41,8 +42,9 @@ export const emailRoutes = new Hono<AppTypes>()
     const drafts = items.map((item, index) => emailOf(item, { prefix: prefixOf(index), isTest: isTest(c) }));
     return c.json({ data: (await send(c, drafts, { prefixOf })).map(sentBody) });
   })
-  .get('/', queryOf(pageQuery), async (c) => {
-    const page = await listEmails(serviceContextOf(c), c.req.valid('query'));
+  .get('/', queryOf(emailListQuery), async (c) => {
+    const query = c.req.valid('query');
+    const page = await listEmails(serviceContextOf(c), query, emailFilterOf(query));
     return c.json(listBody(page, overviewBody));
   })
   .get('/:id', async (c) => c.json(detailBody(await getEmail(serviceContextOf(c), c.req.param('id')))))

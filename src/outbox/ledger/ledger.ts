@@ -5,15 +5,24 @@
 import { applyCancel, applyReschedule } from '../../delivery/ending.ts';
 import { nextDueAt, type Progress } from '../../delivery/progress.ts';
 import { firstMessageIdAt } from '../../ids.ts';
-import type { AcceptRequest, CancelOutcome, MessageToAccept, RescheduleOutcome } from '../client.ts';
+import type {
+  AcceptRequest,
+  CancelOutcome,
+  MessagePage,
+  MessageToAccept,
+  PageRequest,
+  RescheduleOutcome,
+} from '../client.ts';
 import { entriesOfChange, entriesOfNew } from '../webhooks/event-entry.ts';
 import { type Claimed, findClaim, insertClaim } from './claims.ts';
 import type { LedgerDatabase } from './database.ts';
 import { EventLog } from './event-log.ts';
 import { recoverEvents } from './event-recovery.ts';
+import { MessageList } from './message-list.ts';
 import { CLOSED, type DotRecord, DUE, HELD, type LedgerItem, phaseOf, TEST, WAITING } from './message-row.ts';
 import { MessageTable } from './message-table.ts';
 import { type KeptDays, sweep } from './retention.ts';
+import { TermIndex } from './term-index.ts';
 import { TestQueue } from './test-queue.ts';
 import { DUE_AT_ONCE_MS, WorkQueue } from './work-queue.ts';
 
@@ -32,16 +41,22 @@ export class Ledger {
   /** Mail of test keys has a queue of its own. */
   readonly tests: TestQueue;
   private readonly db: LedgerDatabase;
+  private readonly index: TermIndex;
+  private readonly lists: MessageList;
   private openCount: number;
   private duplicates: number;
 
-  constructor(db: LedgerDatabase) {
+  /** `segmentPairs`: how much of the index is written at once. */
+  constructor(db: LedgerDatabase, segmentPairs?: number) {
     this.db = db;
     this.messages = new MessageTable(db);
     this.queue = new WorkQueue(db, this.messages);
     this.tests = new TestQueue(db, this.messages);
     this.events = new EventLog(db);
     recoverEvents(this.events, this.messages, this.queue.savedLowWater);
+    const lowWater = () => this.queue.savedLowWater;
+    this.index = new TermIndex(db, lowWater, segmentPairs);
+    this.lists = new MessageList(db, this.index, lowWater);
     this.openCount = this.queue.countOpen() + this.tests.countOpen();
     this.duplicates = Number(db.readMeta('possible_duplicates') ?? 0);
   }
@@ -72,6 +87,7 @@ export class Ledger {
         const { id } = message;
         const place = this.placeOfNew(message);
         if (!messages.insert(message, { keyId: request.keyId, nowMs, phase: place.phase })) return [];
+        this.index.addMessage(id, message);
         this.queueOf(message).reschedule(id, undefined, place.dueAtMs);
         return [{ message, ...place }];
       });
@@ -83,7 +99,13 @@ export class Ledger {
       this.events.append(entriesOfNew(message.id, message, nowMs));
     }
     this.openCount += admitted.length;
+    this.index.afterAccept(nowMs);
     return admitted.map(({ message }) => message);
+  }
+
+  /** Newest first. */
+  list(page: PageRequest, nowMs: number): MessagePage {
+    return this.lists.read(page, nowMs);
   }
 
   /**
@@ -116,6 +138,7 @@ export class Ledger {
       if (change && !isLate(change)) this.countChange(change.item, item);
       this.queueOf(item.progress).settle(item);
     });
+    this.index.afterChange();
     return written;
   }
 
@@ -159,7 +182,10 @@ export class Ledger {
   }
 
   sweep(nowMs: number, kept: KeptDays): void {
+    const { partitions } = this.db;
+    const days = partitions.daysOf('messages').length;
     sweep(this.db, kept, nowMs);
+    if (partitions.daysOf('messages').length < days) this.index.forget();
   }
 
   /** True where there is anything left to sweep one day. */
@@ -202,6 +228,7 @@ export class Ledger {
     const changed = { ...item, progress, replies, dot, phase: place.phase, dueAtMs: place.dueAtMs };
     this.queueOf(progress).reschedule(item.id, item.dueAtMs, changed.dueAtMs);
     this.messages.update(changed);
+    this.index.addChange(item, changed);
     return changed;
   }
 

@@ -1,7 +1,7 @@
 /** The statements on messages and their contents. A message is found by its id alone: the id says the day. */
 import { newProgress, type Progress } from '../../delivery/progress.ts';
 import { parseMessageId } from '../../ids.ts';
-import type { LedgerMessage, MessagePage, MessageToAccept, PageRequest } from '../client.ts';
+import type { LedgerMessage, MessageToAccept } from '../client.ts';
 import type { LedgerDatabase } from './database.ts';
 import { FreshContent } from './fresh-content.ts';
 import {
@@ -61,6 +61,13 @@ export class MessageTable {
     return Array.from({ length: item.headPieces }, (_, index) => this.readPiece(item, 'head', index));
   }
 
+  /** undefined where the message, the piece, or the content is gone. */
+  findAttachmentPiece(id: string, index: number): Uint8Array | undefined {
+    const item = this.find(id);
+    const isThere = item && index < item.attachmentPieces && this.tableOf('contents', id);
+    return isThere ? this.readPiece(item, 'attachments', index) : undefined;
+  }
+
   readPiece(item: LedgerItem, part: 'head' | 'attachments', index: number): Uint8Array {
     const piece = this.findPiece(item, part, index);
     if (!piece) throw new Error('the content of a message is missing');
@@ -74,27 +81,6 @@ export class MessageTable {
       ? this.db.first<{ piece: ArrayBuffer }>(`SELECT piece FROM ${table} WHERE piece_number = ?`, number)
       : undefined;
     return row && new Uint8Array(row.piece);
-  }
-
-  /** Newest first. `after` means older than that id, `before` newer, as in the wire format. */
-  list({ limit, after, before }: PageRequest): MessagePage {
-    const days = this.db.partitions.daysOf('messages');
-    const ascending = before !== undefined;
-    const rows: MessageRow[] = [];
-    for (const day of ascending ? days : days.reverse()) {
-      const table = this.db.partitions.find('messages', day);
-      if (!table || rows.length > limit) break;
-      const [condition, edge] = ascending ? ['id > ?', before] : ['id < ?', after ?? 'n'];
-      rows.push(
-        ...this.db.all<MessageRow>(
-          `SELECT ${MESSAGE_COLUMNS} FROM ${table} WHERE ${condition} ORDER BY id ${ascending ? 'ASC' : 'DESC'} LIMIT ?`,
-          edge,
-          limit + 1 - rows.length,
-        ),
-      );
-    }
-    const page = rows.slice(0, limit).map((row) => publicMessageOf(row));
-    return { messages: ascending ? page.reverse() : page, hasMore: rows.length > limit };
   }
 
   /** The next messages in the order of ids that wait for the scan. */
@@ -178,8 +164,8 @@ export class MessageTable {
         : this.staging.adopt(message);
     this.db.all(
       `INSERT INTO ${this.db.partitions.make('messages', day)}
-       (id, accepted_at, phase, key_id, first_piece, head_pieces, attachment_pieces, summary, progress)
-       VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+       (id, accepted_at, phase, key_id, first_piece, head_pieces, attachment_pieces, summary, progress, terms)
+       VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
       message.id,
       nowMs,
       phase,
@@ -189,6 +175,7 @@ export class MessageTable {
       message.stagedPieces ?? message.attachments.length,
       blobOf(message.summary),
       JSON.stringify(newProgress(message.recipientCount, nowMs, message)),
+      message.terms ? blobOf(message.terms) : null,
     );
     return true;
   }

@@ -5,7 +5,15 @@
  */
 export const DAY_MS = 24 * 60 * 60 * 1000;
 
-export const PARTITIONED = ['messages', 'contents', 'claims', 'events', 'deliveries'] as const;
+export const PARTITIONED = [
+  'messages',
+  'contents',
+  'claims',
+  'events',
+  'deliveries',
+  'terms',
+  'late_terms',
+] as const;
 export type PartitionedTable = (typeof PARTITIONED)[number];
 
 const COLUMNS: Record<PartitionedTable, string> = {
@@ -21,7 +29,8 @@ const COLUMNS: Record<PartitionedTable, string> = {
     summary BLOB NOT NULL,
     progress TEXT NOT NULL,
     replies BLOB,
-    dot TEXT
+    dot TEXT,
+    terms BLOB
   ) WITHOUT ROWID, STRICT`,
   contents: '(piece_number INTEGER PRIMARY KEY, piece BLOB NOT NULL) STRICT',
   claims: `(
@@ -44,6 +53,20 @@ const COLUMNS: Record<PartitionedTable, string> = {
     attempts BLOB,
     PRIMARY KEY (webhook_id, seq, entry)
   ) WITHOUT ROWID, STRICT`,
+  terms: `(
+    bucket INTEGER NOT NULL,
+    segment INTEGER NOT NULL,
+    oldest TEXT NOT NULL,
+    newest TEXT NOT NULL,
+    pairs BLOB NOT NULL,
+    PRIMARY KEY (bucket, segment)
+  ) WITHOUT ROWID, STRICT`,
+  late_terms: '(term TEXT NOT NULL, id TEXT NOT NULL, PRIMARY KEY (term, id)) WITHOUT ROWID, STRICT',
+};
+
+/** Columns that tables of a former version lack. They are added when the object starts, and are empty there. */
+const ADDED_COLUMNS: Partial<Record<PartitionedTable, readonly string[]>> = {
+  messages: ['terms BLOB'],
 };
 
 export function dayOf(atMs: number): number {
@@ -63,6 +86,8 @@ export class Partitions {
     claims: new Set(),
     events: new Set(),
     deliveries: new Set(),
+    terms: new Set(),
+    late_terms: new Set(),
   };
 
   constructor(sql: SqlStorage) {
@@ -107,14 +132,22 @@ export class Partitions {
   /** After a rolled back transaction the set may name tables that are not there. */
   reload(): void {
     for (const table of PARTITIONED) this.days[table].clear();
-    for (const { name } of this.sql.exec<{ name: string }>(
-      "SELECT name FROM sqlite_schema WHERE type = 'table'",
-    )) {
-      const match = /^(messages|contents|claims|events|deliveries)_(\d+)$/.exec(name);
-      if (match) this.days[match[1] as PartitionedTable].add(Number(match[2]));
+    const tables = this.sql.exec<{ name: string; sql: string }>(
+      "SELECT name, sql FROM sqlite_schema WHERE type = 'table'",
+    );
+    for (const { name, sql } of tables.toArray()) {
+      const match = NAME.exec(name);
+      const table = PARTITIONED.find((each) => each === match?.[1]);
+      if (!table) continue;
+      this.days[table].add(Number(match?.[2]));
+      for (const column of ADDED_COLUMNS[table] ?? []) {
+        if (!sql.includes(column)) this.sql.exec(`ALTER TABLE ${name} ADD COLUMN ${column}`);
+      }
     }
   }
 }
+
+const NAME = /^([a-z_]+)_(\d+)$/;
 
 function nameOf(table: PartitionedTable, day: number): string {
   if (!Number.isSafeInteger(day)) throw new Error('not a day');

@@ -24,8 +24,12 @@ export function sweep(db: LedgerDatabase, kept: KeptDays, nowMs: number): void {
     for (const day of expired(table, Math.max(kept.metadata, EVENT_DAYS))) db.partitions.drop(table, day);
   }
   for (const day of expired('contents', kept.bodies)) thin(db, 'contents', day, sinceOf(nowMs, kept.bodies));
-  for (const day of expired('messages', metadataDays))
+  for (const day of expired('messages', metadataDays)) {
     thin(db, 'messages', day, sinceOf(nowMs, metadataDays));
+    if (db.partitions.find('messages', day)) continue;
+    db.partitions.drop('terms', day);
+    db.partitions.drop('late_terms', day);
+  }
 }
 
 function sinceOf(nowMs: number, days: number): number {

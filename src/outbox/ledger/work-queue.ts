@@ -91,6 +91,11 @@ export class WorkQueue {
     return this.inHand.size;
   }
 
+  /** As it is on disk. */
+  get savedLowWater(): string {
+    return this.lowWater;
+  }
+
   isInHand(id: string): boolean {
     return this.inHand.has(id);
   }
@@ -146,10 +151,6 @@ export class WorkQueue {
     if (fromMs === toMs) return;
     if (fromMs !== undefined) this.db.all('DELETE FROM due WHERE at = ? AND id = ?', fromMs, id);
     if (toMs !== undefined) this.db.all('INSERT OR IGNORE INTO due (at, id) VALUES (?, ?)', toMs, id);
-  }
-
-  get savedLowWater(): string {
-    return this.lowWater;
   }
 
   /** Saves how far everything is done; called now and then, and when the pump goes idle. */
