@@ -1,0 +1,144 @@
+/** Every method of the official SDK that the table says works, called over HTTP. A method without a call fails. */
+import { createHmac } from 'node:crypto';
+import { Resend } from 'resend';
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import { SDK_SUPPORT } from '../../scripts/sdk-support.ts';
+import { type ApiClient, openAccount } from '../support/api-client.ts';
+import { type MailCatcher, startMailCatcher } from '../support/mail-catcher.ts';
+import { ADMIN_TOKEN, type RelayUnderTest, startRelay } from '../support/relay-under-test.ts';
+
+const SECRET = 'whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw';
+const email = { from: 'sender@example.com', to: 'one@example.net', subject: 'A subject', text: 'A text' };
+const later = () => new Date(Date.now() + 3_600_000).toISOString();
+const endpoint = () => `http://127.0.0.1:9/${Math.random()}`;
+
+let relay: RelayUnderTest;
+let smtp: MailCatcher;
+let resend: Resend;
+let client: ApiClient;
+
+beforeAll(async () => {
+  relay = await startRelay({
+    quiet: true,
+    settings: { SESSION_IDLE_MS: '200', ALLOW_PRIVATE_WEBHOOKS: 'true' },
+  });
+  smtp = await startMailCatcher();
+  ({ client } = await openAccount(relay.url, ADMIN_TOKEN, { relay: { port: smtp.port } }));
+  resend = new Resend(client.token, { baseUrl: new URL('/v1', relay.url).href });
+});
+
+afterAll(async () => {
+  await relay.stop();
+  await smtp.close();
+});
+
+type Answer<T> = Promise<{ data: T | null; error: unknown }>;
+
+async function got<T>(answer: Answer<T>): Promise<T> {
+  const { data, error } = await answer;
+  expect(error).toBeNull();
+  if (data === null) throw new Error('the SDK has neither data nor an error');
+  return data;
+}
+
+const sentId = async () => (await got(resend.emails.send(email))).id;
+const scheduledId = async () => (await got(resend.emails.send({ ...email, scheduledAt: later() }))).id;
+const domainId = async () =>
+  (await got(resend.domains.create({ name: `d${Math.random().toString(36).slice(2)}.example` }))).id;
+const keyId = async () => (await got(resend.apiKeys.create({ name: 'Another' }))).id;
+const suppressed = async () => {
+  const address = `${Math.random().toString(36).slice(2)}@example.net`;
+  await got(resend.suppressions.add({ email: address }));
+  return address;
+};
+const webhookIdOf = async () =>
+  (await got(resend.webhooks.create({ endpoint: endpoint(), events: ['email.sent'] }))).id;
+const withAttachment = async () => {
+  const attachments = [{ filename: 'a.txt', content: Buffer.from('text') }];
+  return (await got(resend.emails.send({ ...email, attachments }))).id;
+};
+
+/** A webhook and one event that was meant for it. Nobody listens there. */
+async function webhookEvent(): Promise<{ webhookId: string; eventId: string }> {
+  const id = await webhookIdOf();
+  await sentId();
+  const page = await client.until(
+    `/v1/webhooks/${id}/events`,
+    (body: { data?: unknown[] }) => (body.data?.length ?? 0) > 0,
+  );
+  return { webhookId: id, eventId: page.data[0].id };
+}
+
+const CALLS: Readonly<Record<string, () => Promise<unknown>>> = {
+  'apiKeys.create': () => got(resend.apiKeys.create({ name: 'One', permission: 'sending_access' })),
+  'apiKeys.list': () => got(resend.apiKeys.list({ limit: 5 })),
+  'apiKeys.update': async () => got(resend.apiKeys.update(await keyId(), { name: 'Renamed' })),
+  'apiKeys.remove': async () => got(resend.apiKeys.remove(await keyId())),
+  'batch.create': () => got(resend.batch.create([email, { ...email, scheduledAt: later() }])),
+  'batch.send': () => got(resend.batch.send([email], { batchValidation: 'permissive' })),
+  'domains.create': domainId,
+  'domains.get': async () => got(resend.domains.get(await domainId())),
+  'domains.list': () => got(resend.domains.list()),
+  'domains.remove': async () => got(resend.domains.remove(await domainId())),
+  'emails.attachments.get': async () => {
+    const emailId = await withAttachment();
+    const [attachment] = (await got(resend.emails.attachments.list({ emailId }))).data;
+    return got(resend.emails.attachments.get({ emailId, id: attachment?.id ?? '' }));
+  },
+  'emails.attachments.list': async () =>
+    got(resend.emails.attachments.list({ emailId: await withAttachment() })),
+  'emails.cancel': async () => got(resend.emails.cancel(await scheduledId())),
+  'emails.create': () => got(resend.emails.create(email)),
+  'emails.get': async () => got(resend.emails.get(await sentId())),
+  'emails.list': () => got(resend.emails.list({ limit: 5 })),
+  'emails.send': sentId,
+  'emails.update': async () => got(resend.emails.update({ id: await scheduledId(), scheduledAt: later() })),
+  get: () => got(resend.get('/emails')),
+  post: () => got(resend.post('/emails', email)),
+  patch: async () => got(resend.patch(`/api-keys/${await keyId()}`, { name: 'Renamed' })),
+  delete: async () => got(resend.delete(`/api-keys/${await keyId()}`)),
+  fetchRequest: () => got(resend.fetchRequest('/domains', { method: 'GET' })),
+  'suppressions.add': suppressed,
+  'suppressions.batch.add': () => got(resend.suppressions.batch.add({ emails: ['a@example.net'] })),
+  'suppressions.batch.remove': async () =>
+    got(resend.suppressions.batch.remove({ emails: [await suppressed()] })),
+  'suppressions.get': async () => got(resend.suppressions.get(await suppressed())),
+  'suppressions.list': () => got(resend.suppressions.list({ origin: 'manual' })),
+  'suppressions.remove': async () => got(resend.suppressions.remove(await suppressed())),
+  'webhooks.create': webhookIdOf,
+  'webhooks.get': async () => got(resend.webhooks.get(await webhookIdOf())),
+  'webhooks.list': () => got(resend.webhooks.list()),
+  'webhooks.remove': async () => got(resend.webhooks.remove(await webhookIdOf())),
+  'webhooks.rotateSigningSecret': async () => got(resend.webhooks.rotateSigningSecret(await webhookIdOf())),
+  'webhooks.update': async () =>
+    got(resend.webhooks.update(await webhookIdOf(), { events: ['email.delivered'], status: 'disabled' })),
+  'webhooks.events.list': async () =>
+    got(resend.webhooks.events.list({ webhookId: (await webhookEvent()).webhookId })),
+  'webhooks.events.get': async () => {
+    return got(resend.webhooks.events.get(await webhookEvent()));
+  },
+  'webhooks.events.replay': async () => {
+    return got(resend.webhooks.events.replay(await webhookEvent()));
+  },
+  'webhooks.events.attempts.list': async () => {
+    return got(resend.webhooks.events.attempts.list(await webhookEvent()));
+  },
+  'webhooks.verify': async () => {
+    const payload = JSON.stringify({ type: 'email.sent', created_at: later(), data: {} });
+    const timestamp = String(Math.floor(Date.now() / 1000));
+    const key = Buffer.from(SECRET.slice('whsec_'.length), 'base64');
+    const signature = createHmac('sha256', key).update(`evt_1.${timestamp}.${payload}`).digest('base64');
+    const headers = { id: 'evt_1', timestamp, signature: `v1,${signature}` };
+    return resend.webhooks.verify({ payload, headers, webhookSecret: SECRET });
+  },
+};
+
+const WORKING = Object.keys(SDK_SUPPORT).filter((method) => SDK_SUPPORT[method]?.status === 'works');
+
+test('no method that works is without a call', () => {
+  expect(WORKING.filter((method) => !CALLS[method])).toEqual([]);
+});
+
+test.each(WORKING)('%s works', async (method) => {
+  expect(await CALLS[method]?.()).toBeTruthy();
+});
