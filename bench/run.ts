@@ -13,6 +13,7 @@ import { measureLedger } from './ledger.ts';
 import { measurePath } from './path.ts';
 import { measurePostfix } from './postfix-path.ts';
 import { measureSession } from './session.ts';
+import { measureWebhook } from './webhook.ts';
 
 const isFull = process.argv.includes('--full');
 
@@ -20,6 +21,7 @@ const GROUPS = {
   session: measureSession,
   accept: measureAccept,
   ledger: measureLedger,
+  webhook: measureWebhook,
   growth: () => measureGrowth({ isFull }),
   cost: measureCost,
   path: measurePath,
