@@ -14,6 +14,7 @@ import { measureList } from './list.ts';
 import { measurePath } from './path.ts';
 import { measurePostfix } from './postfix-path.ts';
 import { measureSession } from './session.ts';
+import { measureWebhook } from './webhook.ts';
 
 const isFull = process.argv.includes('--full');
 
@@ -21,6 +22,7 @@ const GROUPS = {
   session: measureSession,
   accept: measureAccept,
   ledger: measureLedger,
+  webhook: measureWebhook,
   growth: () => measureGrowth({ isFull }),
   list: measureList,
   cost: measureCost,
