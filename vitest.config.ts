@@ -38,6 +38,8 @@ export default defineConfig({
         ],
         test: {
           name: 'workers',
+          testTimeout: 60_000,
+          hookTimeout: 60_000,
           include: ['test/{store,ledger,gate,api,isolation}/**/*.test.ts'],
           setupFiles: ['test/support/apply-migrations.ts'],
           globalSetup: ['test/support/start-smtp-servers.ts', 'test/support/start-response-validator.ts'],

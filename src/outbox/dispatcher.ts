@@ -6,7 +6,6 @@
  * `tried` remembers which it has seen. Where none is left it waits, in the ledger, for the first to open.
  */
 
-import { suppressionHash } from '../crypto/address-hash.ts';
 import type { AttemptContext } from '../delivery/attempt.ts';
 import { rankRelays } from '../delivery/choose-relay.ts';
 import { applyRelayClosed, applySuppressed } from '../delivery/ending.ts';
@@ -14,14 +13,15 @@ import { applyDoubt, applyFaultBeforeDot } from '../delivery/outcome.ts';
 import { openRecipients, startOf } from '../delivery/progress.ts';
 import { logError } from '../log.ts';
 import type { Reply } from '../smtp/types.ts';
-import type { RelayUse } from './client.ts';
 import type { GateKeeper } from './gate-keeper.ts';
 import type { LedgerItem } from './ledger/message-row.ts';
-import { type MessageSummary, openSummary, recipientsOf } from './message-content.ts';
+import { openSummary } from './message-content.ts';
 import { type PreparedMessage, prepareMessage } from './prepare.ts';
 import type { PumpContext } from './pump.ts';
-import { RelayPool, type RoutedItem } from './relay-pool.ts';
+import type { RelayPool, RoutedItem } from './relay-pool.ts';
+import { RelayPools } from './relay-pools.ts';
 import type { SendingRelay, SendingState } from './sending-state.ts';
+import { findSuppressedRecipients } from './suppressed-recipients.ts';
 
 export interface RelayCause {
   readonly reason: string;
@@ -30,13 +30,10 @@ export interface RelayCause {
 
 /** A relay that is down is looked at again at least this often. */
 const RELAY_CLOSED_MAX_MS = 15 * 60 * 1000;
-/** So many of the messages that come next are looked up along with one. */
-const MESSAGES_PER_CHECK = 100;
-
 export class Dispatcher {
+  readonly pools = new RelayPools();
   private readonly context: PumpContext;
   private readonly startSession: (pool: RelayPool) => void;
-  private readonly pools = new Map<string, RelayPool>();
   /** Messages in hand: where they may go, and which relays they have seen in this pass. */
   private readonly routes = new Map<string, { routed: RoutedItem; candidates: readonly SendingRelay[] }>();
   private readonly tried = new Map<string, Set<string>>();
@@ -49,27 +46,6 @@ export class Dispatcher {
     this.startSession = startSession;
   }
 
-  get openingSessions(): number {
-    let opening = 0;
-    for (const pool of this.pools.values()) opening += pool.opening;
-    return opening;
-  }
-
-  /** When the first relay that cannot be used now may be used again. */
-  opensAt(nowMs: number): number | undefined {
-    const times = [...this.pools.values()].map((pool) => pool.opensAtMs).filter((atMs) => atMs > nowMs);
-    return times.length > 0 ? Math.min(...times) : undefined;
-  }
-
-  useOf(relayId: string): RelayUse {
-    const pool = this.pools.get(relayId);
-    return pool?.use(Date.now()) ?? { openSessions: 0, breaker: 'closed', deliveredLastMinute: 0 };
-  }
-
-  resetPools(): void {
-    for (const pool of this.pools.values()) pool.reset(pool.relay);
-  }
-
   /** The relays that may be used now, in the order of their priority. Empty where the account may not send. */
   async readyPools(): Promise<RelayPool[]> {
     const sending = await this.readState();
@@ -77,19 +53,15 @@ export class Dispatcher {
     const nowMs = Date.now();
     const pools = [...sending.relays]
       .sort((one, other) => one.priority - other.priority)
-      .map((relay) => this.poolOf(relay));
+      .map((relay) => this.pools.of(relay));
     // What was parked for a relay that is gone finds another way.
-    for (const [id, pool] of this.pools) {
+    for (const pool of this.pools.all()) {
       if (pools.includes(pool)) continue;
       for (const { item } of pool.takeAllParked()) this.release(item);
       this.releaseAside(pool);
-      if (pool.sessions === 0) this.pools.delete(id);
+      if (pool.sessions === 0) this.pools.drop(pool);
     }
     return pools.filter((pool) => pool.isOpen(nowMs));
-  }
-
-  get hasParked(): boolean {
-    return [...this.pools.values()].some((pool) => pool.hasParked);
   }
 
   /** The next message for this relay, composed; undefined where there is none now. */
@@ -105,7 +77,7 @@ export class Dispatcher {
         this.release(routed.item);
         continue;
       }
-      const suppressed = await this.suppressedOf(routed);
+      const suppressed = await findSuppressedRecipients(this.context, sending, routed);
       if (!suppressed) {
         // D1 does not answer: it waits, unchecked mail is not sent.
         pool.unpark(routed);
@@ -150,7 +122,8 @@ export class Dispatcher {
     if (!sending.relays.some((known) => known.id === relay.id && known.version === relay.version))
       return false;
     const routed = this.routes.get(item.id)?.routed;
-    return routed !== undefined && (await this.suppressedOf(routed))?.length === 0;
+    if (!routed) return false;
+    return (await findSuppressedRecipients(this.context, sending, routed))?.length === 0;
   }
 
   release(item: LedgerItem): void {
@@ -331,7 +304,7 @@ export class Dispatcher {
     const nowMs = Date.now();
     const tried = this.tried.get(id);
     for (const relay of this.routes.get(id)?.candidates ?? []) {
-      const pool = this.poolOf(relay);
+      const pool = this.pools.of(relay);
       if (!tried?.has(relay.id) && !pool.isClosed(nowMs)) return pool;
     }
     return undefined;
@@ -339,7 +312,7 @@ export class Dispatcher {
 
   private firstOpening(id: string): number {
     const candidates = this.routes.get(id)?.candidates ?? [];
-    const times = candidates.map((relay) => this.poolOf(relay).opensAtMs);
+    const times = candidates.map((relay) => this.pools.of(relay).opensAtMs);
     // No relay at all: somebody has to add one, which wakes the pump.
     const fallbackMs = Date.now() + this.context.settings.RETRY_FIRST_MS;
     return Math.max(Date.now() + 1, times.length > 0 ? Math.min(...times) : fallbackMs);
@@ -348,16 +321,6 @@ export class Dispatcher {
   private markTried(id: string, relayId: string): void {
     const tried = this.tried.get(id) ?? new Set();
     this.tried.set(id, tried.add(relayId));
-  }
-
-  private poolOf(relay: SendingRelay): RelayPool {
-    let pool = this.pools.get(relay.id);
-    if (!pool) {
-      pool = new RelayPool(relay);
-      this.pools.set(relay.id, pool);
-    }
-    if (pool.relay.version !== relay.version) pool.reset(relay);
-    return pool;
   }
 
   private attemptAt(relayId: string, item: LedgerItem): AttemptContext {
@@ -369,30 +332,6 @@ export class Dispatcher {
       random: Math.random(),
       retry: { firstMs: RETRY_FIRST_MS, maxMs: RETRY_MAX_MS, forMs: RETRY_FOR_MS },
     };
-  }
-
-  /** The open recipients that the account does not mail; undefined where that cannot be found out. */
-  private async suppressedOf({ item, summary }: RoutedItem): Promise<readonly number[] | undefined> {
-    const { accountId, ledger, state } = this.context;
-    const { sending } = this;
-    if (!sending?.hasSuppressions) return [];
-    const hashesOf = (of: MessageSummary) =>
-      recipientsOf(of).map((mailbox) => suppressionHash(sending.keys, mailbox.address));
-    const hashes = hashesOf(summary);
-    const open = openRecipients(item.progress);
-    try {
-      const suppressed = await state.suppressions.among(
-        open.map((index) => hashes[index] ?? ''),
-        () =>
-          ledger.queue
-            .peek(MESSAGES_PER_CHECK)
-            .flatMap((next) => hashesOf(openSummary(sending.keys, { accountId, id: next.id }, next.summary))),
-      );
-      return open.filter((index) => suppressed.has(hashes[index] ?? ''));
-    } catch (error) {
-      logError('suppressions_unavailable', error, { account_id: accountId });
-      return undefined;
-    }
   }
 
   private async readState(): Promise<SendingState | undefined> {

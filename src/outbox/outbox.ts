@@ -13,39 +13,35 @@ import { type Env, type Settings, settingsOf } from '../env.ts';
 import { logError, logEvent } from '../log.ts';
 import { relayGateOf } from '../relay-gate/client.ts';
 import { insertAudit } from '../store/audit-log.ts';
+import { Acceptance } from './acceptance.ts';
 import { Bookkeeper } from './bookkeeper.ts';
-import {
-  type AcceptRequest,
-  type AcceptResult,
-  type CancelOutcome,
-  type ClaimRequest,
-  type ClaimResult,
-  type LedgerMessage,
-  type MessagePage,
-  type MessageToAccept,
-  type OutboxApi,
-  type OutboxStatistics,
-  outboxOf,
-  type PageRequest,
-  type RateState,
-  type RelayUse,
-  type RescheduleOutcome,
-  type Resolution,
-  type StagedPiece,
+import type {
+  AcceptRequest,
+  AcceptResult,
+  CancelOutcome,
+  ClaimRequest,
+  ClaimResult,
+  LedgerMessage,
+  MessagePage,
+  OutboxApi,
+  OutboxStatistics,
+  PageRequest,
+  RelayUse,
+  RescheduleOutcome,
+  Resolution,
+  StagedPiece,
 } from './client.ts';
-import { GroupCommit } from './group-commit.ts';
-import { deleteClaim, fenceIds, findClaimedIds, writeClaim } from './ledger/claims.ts';
+import { deleteClaim, fenceIds } from './ledger/claims.ts';
 import { LedgerDatabase } from './ledger/database.ts';
 import { Ledger } from './ledger/ledger.ts';
-import { DAY_MS } from './ledger/partitions.ts';
+import { nextAlarmAt } from './next-alarm.ts';
 import { Pump, type PumpContext } from './pump.ts';
 import type { QuotaPart } from './quota-grants.ts';
-import { type LeaseAnswer, type LeaseRequest, type QuotaDemand, QuotaKeeper } from './quota-keeper.ts';
+import type { LeaseAnswer, LeaseRequest } from './quota-keeper.ts';
 import { Registration } from './registration.ts';
 import { DEFAULT_RELAY_ID, SendingStateReader } from './sending-state.ts';
-import { CLAIM_SHARD, shardOf, shareOf } from './shards.ts';
+import { CLAIM_SHARD, shardOf } from './shards.ts';
 import { Simulator } from './simulator.ts';
-import { TokenBuckets } from './token-bucket.ts';
 import type { UsageState } from './usage.ts';
 import type { EventPage, EventQuery, WebhookEvent } from './webhooks/event-desk.ts';
 import type { AccountEntry } from './webhooks/event-entry.ts';
@@ -54,34 +50,18 @@ import { EventOffice } from './webhooks/event-office.ts';
 import type { EventPayload } from './webhooks/event-payload.ts';
 import type { AttemptResult } from './webhooks/retry-plan.ts';
 
-interface Submitted {
-  readonly request: AcceptRequest;
-  readonly demand: QuotaDemand | undefined;
-}
-
-/** Needs more of the quota than this object knows to be there. */
-interface QuotaShort {
-  readonly outcome: 'quota_short';
-  readonly rate: RateState;
-}
-
 const SWEEP_EVERY_MS = 60 * 60 * 1000;
 
 export class Outbox extends DurableObject<Env> implements OutboxApi {
   private readonly settings: Settings;
   private readonly database: LedgerDatabase;
   private readonly ledger: Ledger;
-  private readonly buckets: TokenBuckets;
-  private readonly queue: GroupCommit<Submitted, AcceptResult | QuotaShort>;
   private readonly registration: Registration;
   private readonly events: EventOffice;
-  private readonly quota: QuotaKeeper;
-  /** Of the last request; all of them are of one account. */
-  private accountId = '';
+  private readonly acceptance: Acceptance;
   private pump: Pump | undefined;
   private simulator: Simulator | undefined;
   private books: Bookkeeper | undefined;
-  private bytesInHand = 0;
   private alarmAtMs: number | undefined;
   private sweepAtMs = 0;
 
@@ -91,16 +71,19 @@ export class Outbox extends DurableObject<Env> implements OutboxApi {
     this.database = new LedgerDatabase(ctx.storage);
     this.ledger = new Ledger(this.database, this.settings.LIST_SEGMENT_TERMS);
     this.events = new EventOffice(env, this.database, this.ledger, () => this.arm());
-    this.buckets = new TokenBuckets(this.settings.KEY_MESSAGES_PER_SECOND);
-    this.queue = new GroupCommit(
-      (submitted) => this.acceptNow(submitted),
-      () => {
-        this.quota.save();
-        return this.sync();
-      },
-    );
-    this.quota = this.quotaKeeper();
     this.registration = new Registration(env, this.database);
+    this.acceptance = new Acceptance({
+      env,
+      storage: ctx.storage,
+      database: this.database,
+      ledger: this.ledger,
+      sync: () => this.sync(),
+      belongTo: (accountId, shard) => this.belongTo(accountId, shard),
+      onAccepted: () => {
+        this.kick();
+        this.arm();
+      },
+    });
     const accountId = this.database.readMeta('account_id');
     if (accountId) this.pump = this.pumpFor(accountId);
   }
@@ -111,33 +94,14 @@ export class Outbox extends DurableObject<Env> implements OutboxApi {
     this.arm();
   }
 
-  async accept(request: AcceptRequest): Promise<AcceptResult> {
-    const bytes = sizeOf(request);
-    if (this.bytesInHand > 0 && this.bytesInHand + bytes > this.settings.OUTBOX_IN_FLIGHT_LIMIT_BYTES) {
-      const { rate } = this.buckets.take(request.keyId, 0, Date.now(), request.shards);
-      return { outcome: 'overloaded', rate };
-    }
-    this.bytesInHand += bytes;
-    try {
-      return await this.acceptWithinQuota(request);
-    } finally {
-      // On disk by now, or refused: the copy that came with the call is nobody else's.
-      for (const message of request.messages) message.attachments.forEach(releaseBytes);
-      this.bytesInHand -= bytes;
-    }
+  accept(request: AcceptRequest): Promise<AcceptResult> {
+    return this.acceptance.accept(request);
   }
 
-  async claim({ accountId, keyId, claim, ids, shards }: ClaimRequest): Promise<ClaimResult> {
-    const nowMs = Date.now();
-    const { rate } = this.buckets.take(keyId, 0, nowMs, shards);
-    const found = this.ledger.findClaim(claim, { nowMs, keptForDays: this.settings.IDEMPOTENCY_DAYS });
-    if (found.kind === 'new') {
-      this.belongTo(accountId, CLAIM_SHARD);
-      writeClaim(this.database, { ...claim, ids }, nowMs);
-      this.arm();
-    }
-    await this.ctx.storage.sync();
-    return { ...found, rate };
+  async claim(request: ClaimRequest): Promise<ClaimResult> {
+    const result = await this.acceptance.claim(request);
+    this.arm();
+    return result;
   }
 
   async releaseClaim(keyHash: string, ids: readonly string[]): Promise<void> {
@@ -257,16 +221,16 @@ export class Outbox extends DurableObject<Env> implements OutboxApi {
   }
 
   async leaseQuota(accountId: string, request: LeaseRequest): Promise<LeaseAnswer> {
-    this.accountId = accountId;
-    return this.quota.lease(request);
+    this.acceptance.actFor(accountId);
+    return this.acceptance.quota.lease(request);
   }
 
   async trimQuota(part: QuotaPart): Promise<UsageState> {
-    return this.quota.trim(part);
+    return this.acceptance.quota.trim(part);
   }
 
   async forgetQuotaParts(): Promise<void> {
-    await this.quota.forget();
+    await this.acceptance.quota.forget();
   }
 
   async findRelayUse(relayId: string): Promise<RelayUse> {
@@ -281,7 +245,7 @@ export class Outbox extends DurableObject<Env> implements OutboxApi {
 
   async readStatistics(): Promise<OutboxStatistics> {
     const { backlog, possibleDuplicates } = this.ledger;
-    return { backlog, possibleDuplicates, usage: this.quota.state() };
+    return { backlog, possibleDuplicates, usage: this.acceptance.quota.state() };
   }
 
   async refresh(): Promise<void> {
@@ -314,21 +278,6 @@ export class Outbox extends DurableObject<Env> implements OutboxApi {
     this.arm();
   }
 
-  private async acceptWithinQuota(request: AcceptRequest): Promise<AcceptResult> {
-    this.accountId = request.accountId;
-    const demand = demandOf(request);
-    try {
-      for (;;) {
-        const result = await this.queue.submit({ request, demand });
-        if (result.outcome !== 'quota_short') return result;
-        const period = demand && (await this.quota.ask(demand));
-        if (period) return { outcome: 'quota_exceeded', period, rate: result.rate };
-      }
-    } finally {
-      if (demand) this.quota.release(demand);
-    }
-  }
-
   private sweep(nowMs: number): void {
     if (nowMs < this.sweepAtMs) return;
     this.sweepAtMs = nowMs + SWEEP_EVERY_MS;
@@ -337,53 +286,6 @@ export class Outbox extends DurableObject<Env> implements OutboxApi {
       metadata: this.settings.METADATA_RETENTION_DAYS,
       claims: this.settings.IDEMPOTENCY_DAYS,
     });
-  }
-
-  /** One request, synchronously: everything is checked before the idempotency key is claimed. */
-  private acceptNow({ request, demand }: Submitted): AcceptResult | QuotaShort {
-    const nowMs = Date.now();
-    const { messages, keyId, accountId, shards = 1 } = request;
-    const ids = messages.map((message) => message.id);
-    const claimed = this.findClaimed(request, ids, nowMs);
-    const fits = claimed.kind !== 'new' || !demand || this.quota.fits(demand);
-    const wanted = claimed.kind === 'new' && fits ? messages.length : 0;
-    const { ok, rate, retryAfterSeconds } = this.buckets.take(keyId, wanted, nowMs, shards);
-    if (claimed.kind === 'same') return { outcome: 'replayed', ids: claimed.ids, rate };
-    if (claimed.kind === 'different') return { outcome: 'idempotency_mismatch', ids: claimed.ids, rate };
-    if (claimed.kind === 'fenced') return { outcome: 'fenced', rate };
-    if (!fits) return { outcome: 'quota_short', rate };
-    if (messages.some((message) => !this.hasContent(message))) return { outcome: 'staging_lost', rate };
-    if (!ok) return { outcome: 'rate_limited', rate, retryAfterSeconds };
-    if (this.ledger.backlog + messages.length > shareOf(this.settings.BACKLOG_LIMIT, shards))
-      return { outcome: 'backlog_full', rate };
-    this.belongTo(accountId, shardOf(ids) ?? CLAIM_SHARD);
-    this.quota.count(recipientsIn(this.ledger.accept(request, nowMs)), demand);
-    this.kick();
-    this.arm();
-    return { outcome: 'accepted', ids, rate };
-  }
-
-  private quotaKeeper(): QuotaKeeper {
-    const { database } = this;
-    const shardNamed = (shard: number) => outboxOf(this.env, this.accountId, shard);
-    return new QuotaKeeper({
-      readMeta: (name) => database.readMeta(name),
-      writeMeta: (name, value) => database.writeMeta(name, value),
-      sync: () => this.ctx.storage.sync(),
-      askLead: (request) => shardNamed(CLAIM_SHARD).leaseQuota(this.accountId, request),
-      trim: (shard, part) => shardNamed(shard).trimQuota(part),
-      now: () => Date.now(),
-    });
-  }
-
-  private hasContent({ id, stagedPieces }: MessageToAccept): boolean {
-    return stagedPieces === undefined || this.ledger.messages.staging.isComplete(id, stagedPieces);
-  }
-
-  private findClaimed({ claim, isClaimed }: AcceptRequest, ids: readonly string[], nowMs: number) {
-    if (claim) return this.ledger.findClaim(claim, { nowMs, keptForDays: this.settings.IDEMPOTENCY_DAYS });
-    if (isClaimed) return findClaimedIds(this.database, this.ledger.messages, { ids, nowMs });
-    return { kind: 'new' as const };
   }
 
   /** The first call that writes anything tells whose object this is. */
@@ -441,73 +343,11 @@ export class Outbox extends DurableObject<Env> implements OutboxApi {
 
   /** Sets the alarm where it would otherwise come too late. Each `setAlarm` is a row written, so it is never moved back. */
   private arm(): void {
-    const atMs = this.nextAlarmAt();
+    const { ledger, settings, pump, simulator } = this;
+    const { courier } = this.events;
+    const atMs = nextAlarmAt({ ledger, settings, pump, simulator, courier }, Date.now());
     if (atMs === undefined || (this.alarmAtMs !== undefined && this.alarmAtMs <= atMs)) return;
     this.alarmAtMs = atMs;
     void this.ctx.storage.setAlarm(atMs);
   }
-
-  private nextAlarmAt(): number | undefined {
-    const workAtMs = this.nextWorkAt();
-    const oldestMs = this.ledger.messages.staging.oldestSeenMs;
-    if (oldestMs === undefined) return workAtMs;
-    const sweepAtMs = oldestMs + this.settings.STAGING_KEPT_MS;
-    return Math.min(sweepAtMs, workAtMs ?? sweepAtMs);
-  }
-
-  private nextWorkAt(): number | undefined {
-    const nowMs = Date.now();
-    const times = [this.nextLiveAt(nowMs), this.nextTestAt(nowMs)].filter((atMs) => atMs !== undefined);
-    // Retention is looked after every day, however far ahead the next message is scheduled.
-    if (times.length > 0 || this.ledger.hasHistory) times.push(nowMs + DAY_MS);
-    return times.length > 0 ? Math.min(...times) : undefined;
-  }
-
-  private nextLiveAt(nowMs: number): number | undefined {
-    const watchdogAtMs = nowMs + this.settings.WATCHDOG_MS;
-    const { courier } = this.events;
-    const times = [
-      this.nextMailAlarmAt(nowMs, watchdogAtMs),
-      courier?.isRunning ? watchdogAtMs : courier?.nextAtMs,
-    ].filter((atMs) => atMs !== undefined);
-    return times.length > 0 ? Math.min(...times) : undefined;
-  }
-
-  private nextMailAlarmAt(nowMs: number, watchdogAtMs: number): number | undefined {
-    if (!this.pump) return undefined;
-    if (this.pump.isRunning) return watchdogAtMs;
-    const dueAtMs = this.ledger.queue.nextDueAt();
-    const opensAtMs = this.pump.relayOpensAt;
-    if (this.pump.hasWork) return Math.min(watchdogAtMs, opensAtMs ?? watchdogAtMs);
-    return dueAtMs === undefined ? undefined : Math.max(dueAtMs, nowMs);
-  }
-
-  private nextTestAt(nowMs: number): number | undefined {
-    const dueAtMs = this.ledger.tests.nextDueAt();
-    const isWaiting = dueAtMs !== undefined && dueAtMs > nowMs;
-    if (dueAtMs === undefined && !this.simulator?.isRunning) return undefined;
-    return isWaiting ? dueAtMs : nowMs + this.settings.WATCHDOG_MS;
-  }
-}
-
-/** undefined where the account has no quota. */
-function demandOf({ messages, shards = 1, quota }: AcceptRequest): QuotaDemand | undefined {
-  if (!quota) return undefined;
-  const shard = shardOf(messages.map((message) => message.id)) ?? CLAIM_SHARD;
-  return { shard, shards, quota, recipients: recipientsIn(messages) };
-}
-
-/** Test mail goes to nobody, and counts for nothing. */
-function recipientsIn(messages: readonly { recipientCount: number; isTest?: boolean }[]): number {
-  return messages.reduce((sum, { recipientCount, isTest }) => sum + (isTest ? 0 : recipientCount), 0);
-}
-
-function sizeOf(request: AcceptRequest): number {
-  let bytes = 0;
-  for (const { summary, head, attachments } of request.messages) {
-    bytes += summary.byteLength;
-    for (const piece of head) bytes += piece.byteLength;
-    for (const piece of attachments) bytes += piece.byteLength;
-  }
-  return bytes;
 }

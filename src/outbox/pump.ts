@@ -74,16 +74,16 @@ export class Pump {
   /** Relays or the account changed: forget what was read, and give every relay a fresh chance. */
   refresh(): void {
     this.context.state.forget();
-    this.dispatcher.resetPools();
+    this.dispatcher.pools.reset();
   }
 
   /** When the first relay that is closed or paused may be used again. */
   get relayOpensAt(): number | undefined {
-    return this.dispatcher.opensAt(Date.now());
+    return this.dispatcher.pools.opensAt(Date.now());
   }
 
   useOf(relayId: string): RelayUse {
-    return this.dispatcher.useOf(relayId);
+    return this.dispatcher.pools.useOf(relayId);
   }
 
   private async pass(): Promise<void> {
@@ -120,13 +120,13 @@ export class Pump {
 
   /** True while there is something that could be sent now, if a relay is there to take it. */
   get hasWork(): boolean {
-    return this.context.ledger.queue.hasWork(Date.now()) || this.dispatcher.hasParked;
+    return this.context.ledger.queue.hasWork(Date.now()) || this.dispatcher.pools.hasParked;
   }
 
   private startSession(pool: RelayPool): void {
     const { ledger, settings } = this.context;
     if (pool.sessions >= pool.wantedSessions(ledger.backlog, settings.SESSIONS_PER_RELAY)) return;
-    if (this.dispatcher.openingSessions >= OPENING_LIMIT || !pool.mayGrow(Date.now())) return;
+    if (this.dispatcher.pools.opening >= OPENING_LIMIT || !pool.mayGrow(Date.now())) return;
     pool.sessions++;
     pool.opening++;
     const session = this.runSession(pool)

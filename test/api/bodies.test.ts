@@ -13,8 +13,8 @@ import {
 } from '../support/control-plane.ts';
 
 const MIB = 1024 * 1024;
-/** Reads a message: see raw-emails.test.ts. */
-const WITHOUT_JSON = /emails\/raw$/;
+/** Reads a message (see raw-emails.test.ts), or a form of a page. */
+const WITHOUT_JSON = /emails\/raw$| \/confirm$/;
 /** Routes that act without reading a body. */
 const WITHOUT_BODY = /\/(?:verify|suspend|resume|close|cancel)$/;
 

@@ -92,8 +92,8 @@ export const OUTBOX_BUGS: readonly SeededBug[] = [
   {
     name: 'low-water-passes-what-is-in-hand',
     file: 'src/outbox/ledger/work-queue.ts',
-    find: 'for (const id of [...this.inHand, ...this.late]) if (id < lowest) lowest = id;',
-    replace: 'for (const id of this.late) if (id < lowest) lowest = id;',
+    find: 'for (const id of [...this.inHand, ...this.aside, ...this.late]) if (id < lowest) lowest = id;',
+    replace: 'for (const id of [...this.aside, ...this.late]) if (id < lowest) lowest = id;',
     breaks: 'A restart does not find the messages that were in hand: they are lost.',
     project: 'pure',
     caughtBy: [LEDGER],

@@ -48,12 +48,20 @@ export function accessOf(route: string, operation: OperationDocs): NonNullable<O
   return operation.access ?? implied;
 }
 
+/** A test key reads, and sends and changes its own mail: see `changesMoreThanMail` in `authenticate.ts`. */
+function isForLiveKeys(route: string, operation: OperationDocs): boolean {
+  const [method = '', path = ''] = route.split(' ');
+  const access = accessOf(route, operation);
+  return access.endsWith('key') && method !== 'GET' && !/^\/v1\/emails(?:\/|$)/.test(path);
+}
+
 /** Those that follow from what the operation is, and its own. */
 export function errorCodesOf(route: string, operation: OperationDocs): ErrorCode[] {
   const { body } = operation;
   const codes = new Set<ErrorCode>([
     ...ALWAYS,
     ...OF_ACCESS[accessOf(route, operation)],
+    ...(isForLiveKeys(route, operation) ? (['test_key_refused'] as const) : []),
     ...(body ? OF_BODY : []),
     ...(body && body.contentType === undefined ? OF_JSON : []),
     ...(operation.query ? OF_QUERY : []),

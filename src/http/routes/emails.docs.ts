@@ -208,11 +208,11 @@ const detailExample = {
   ],
 };
 
-const accepted = z.object({ id: idOf('message'), deliveries: z.array(delivery) }).meta({
+export const acceptedEmail = z.object({ id: idOf('message'), deliveries: z.array(delivery) }).meta({
   id: 'AcceptedEmail',
   description: '`deliveries` is empty for a repeated request whose email is past its retention.',
 });
-const acceptedExample = {
+export const acceptedExample = {
   id,
   deliveries: [
     {
@@ -302,7 +302,7 @@ export const emailDocs: ResourceDocs = {
         200: {
           description: 'Accepted.',
           headers: SEND_HEADERS,
-          schema: z.union([accepted, dryRun]),
+          schema: z.union([acceptedEmail, dryRun]),
           example: acceptedExample,
         },
       },
@@ -330,7 +330,7 @@ export const emailDocs: ResourceDocs = {
           description: 'Accepted, in the order given.',
           headers: SEND_HEADERS,
           schema: z.object({
-            data: z.array(accepted),
+            data: z.array(acceptedEmail),
             errors: z
               .array(z.object({ index: z.int().min(0), message: z.string(), code: z.string() }))
               .optional()

@@ -1,9 +1,7 @@
 import * as z from 'zod';
-import { describeFields, exampleId, idOf, type ResourceDocs } from '../docs/resource-docs.ts';
-import { IDEMPOTENCY_KEY, SEND_ERRORS, SEND_HEADERS } from './emails.docs.ts';
+import { describeFields, type ResourceDocs } from '../docs/resource-docs.ts';
+import { acceptedEmail, acceptedExample, IDEMPOTENCY_KEY, SEND_ERRORS, SEND_HEADERS } from './emails.docs.ts';
 import { rawQuery } from './raw-emails.ts';
-
-const id = exampleId('message');
 
 const example = [
   'From: Example <news@mail.example.com>',
@@ -37,8 +35,8 @@ export const rawEmailDocs: ResourceDocs = {
         200: {
           description: 'Accepted.',
           headers: SEND_HEADERS,
-          schema: z.object({ id: idOf('message') }),
-          example: { id },
+          schema: acceptedEmail,
+          example: acceptedExample,
         },
       },
       errors: [...SEND_ERRORS, 'invalid_message', 'missing_field'],
