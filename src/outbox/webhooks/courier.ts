@@ -62,8 +62,16 @@ export class Courier {
     this.context = context;
   }
 
+  /** A pass that looks and finds nothing is no work: an alarm that found it would come again at the watchdog's pace. */
   get isRunning(): boolean {
-    return this.isPassing || [...this.lanes.values()].some((lane) => lane.inFlight.size > 0);
+    if ([...this.lanes.values()].some((lane) => lane.inFlight.size > 0)) return true;
+    return (
+      this.isPassing && (this.state === undefined || this.enabledLanes().some((lane) => this.hasMore(lane)))
+    );
+  }
+
+  private hasMore(lane: Lane): boolean {
+    return lane.ready.length > 0 || isAfter(this.context.log.head, lane.readAt);
   }
 
   /** When there is something to do again, while nothing is under way. */
@@ -74,7 +82,7 @@ export class Courier {
 
   private dueTimes(): number[] {
     const times = this.enabledLanes().flatMap((lane) => {
-      const hasMore = lane.ready.length > 0 || isAfter(this.context.log.head, lane.readAt);
+      const hasMore = this.hasMore(lane);
       const atMs = Math.min(
         lane.retryAtMs ?? Number.POSITIVE_INFINITY,
         // Whatever may go now was started before the rest; what is left waits for the end of a pause.
