@@ -1,0 +1,245 @@
+/**
+ * Who asks, and what exists: two accounts with everything that belongs to one, and the ids that answers gave
+ * out. Requests close accounts, and delete keys and domains; so accounts are replaced by new ones, after some
+ * time or once their keys no longer work.
+ */
+import { ApiClient, openAccount } from '../support/api-client.ts';
+import { ID, type Operation } from './operations.ts';
+import { BROKEN_KEYS, type Plan, type Sender, WRONG_KEYS } from './requests.ts';
+import { ADDRESSES, type Namespace, replaceTokens, type Whose } from './tokens.ts';
+import { SMTP_LOGIN } from './values.ts';
+
+const KEPT_IDS = 200;
+const KEPT_KEYS = 20;
+/** So many requests of an account, or so many refusals of its key, and there is a new one. */
+const ACCOUNT_REQUESTS = 300;
+const ACCOUNT_REFUSALS = 10;
+
+/** Ids by kind; the oldest make room. */
+class Ids {
+  readonly #byKind = new Map<string, string[]>();
+
+  add(kind: string, id: string): void {
+    const ids = this.#byKind.get(kind) ?? [];
+    if (ids.includes(id)) return;
+    ids.push(id);
+    if (ids.length > KEPT_IDS) ids.shift();
+    this.#byKind.set(kind, ids);
+  }
+
+  remove(id: string): void {
+    for (const [kind, ids] of this.#byKind)
+      this.#byKind.set(
+        kind,
+        ids.filter((one) => one !== id),
+      );
+  }
+
+  /** Of a state where there is one in it, else of the kind. */
+  pick(kind: string, pick: number): string | undefined {
+    for (const each of [kind, kind.slice(0, 3)]) {
+      const ids = this.#byKind.get(each) ?? [];
+      if (ids.length > 0) return ids[pick % ids.length];
+    }
+    return undefined;
+  }
+}
+
+class Actor {
+  readonly own = new Ids();
+  readonly gone = new Ids();
+  accountId = '';
+  domain = 'none.example';
+  key = '';
+  sendingKey = '';
+  /** Keys that requests made, of any account. */
+  readonly madeKeys: string[] = [];
+  requests = 0;
+  refusals = 0;
+  replacing: Promise<void> | undefined;
+}
+
+export interface Sent {
+  readonly method: string;
+  readonly path: string;
+  readonly headers: Readonly<Record<string, string>>;
+  readonly body: Buffer | undefined;
+  readonly chunked: boolean;
+}
+
+export interface Answer {
+  readonly status: number;
+  readonly headers: Readonly<Record<string, string | string[] | undefined>>;
+  readonly body: Buffer;
+}
+
+export class World {
+  readonly #url: URL;
+  readonly #adminToken: string;
+  readonly #smtpPort: number;
+  readonly #owner = new Actor();
+  readonly #other = new Actor();
+  readonly #operator = new Actor();
+  #closedKey = WRONG_KEYS[0] ?? '';
+  #opened = 0;
+
+  constructor(options: { url: URL; adminToken: string; smtpPort: number }) {
+    this.#url = options.url;
+    this.#adminToken = options.adminToken;
+    this.#smtpPort = options.smtpPort;
+  }
+
+  async open(): Promise<void> {
+    await Promise.all([this.#replace(this.#owner), this.#replace(this.#other)]);
+  }
+
+  /** The request as it goes out, from what exists now. */
+  async made(plan: Plan): Promise<Sent> {
+    const actor = this.#actorOf(plan.sender);
+    if (actor !== this.#operator && this.#isSpent(actor)) await this.#replace(actor);
+    actor.requests++;
+    const names = this.#namesFor(actor);
+    const fill = (text: string) => replaceTokens(text, names);
+    const authorization = this.#authorizationOf(plan.sender, actor);
+    return {
+      method: plan.method,
+      path: fill(plan.path),
+      headers: {
+        ...Object.fromEntries(Object.entries(plan.headers).map(([name, value]) => [name, fill(value)])),
+        ...(authorization !== undefined && { authorization }),
+      },
+      body: typeof plan.body === 'string' ? Buffer.from(fill(plan.body)) : plan.body,
+      chunked: plan.chunked,
+    };
+  }
+
+  /** Remembers what an answer tells of. */
+  learn(operation: Operation, plan: Plan, { sent, answer }: { sent: Sent; answer: Answer }): void {
+    const actor = this.#actorOf(plan.sender);
+    if (answer.status === 401 || answer.status === 403) {
+      if (plan.sender === 'owner' || plan.sender === 'other') actor.refusals++;
+      return;
+    }
+    if (answer.status >= 300) return;
+    const text = answer.body.toString();
+    const target = ID.exec(sent.path)?.[0];
+    if (operation.method === 'DELETE' && plan.method === 'DELETE' && target !== undefined) {
+      actor.own.remove(target);
+      actor.gone.add(target.slice(0, 3), target);
+      return;
+    }
+    for (const [id] of text.matchAll(new RegExp(ID, 'g'))) actor.own.add(id.slice(0, 3), id);
+    for (const [, key] of text.matchAll(/"token":"(er_[A-Za-z0-9_]+)"/g)) {
+      if (key !== undefined) actor.madeKeys.push(key);
+      if (actor.madeKeys.length > KEPT_KEYS) actor.madeKeys.shift();
+    }
+    this.#learnStates(actor, text);
+  }
+
+  #learnStates(actor: Actor, text: string): void {
+    if (!text.startsWith('{')) return;
+    const { data, ...object } = JSON.parse(text);
+    for (const one of Array.isArray(data) ? data : [object]) {
+      if (typeof one?.id !== 'string' || !one.id.startsWith('msg_')) continue;
+      if (typeof one.last_event === 'string') actor.own.add(`msg-${one.last_event}`, one.id);
+      for (const { status } of one.deliveries ?? []) actor.own.add(`msg-${status}`, one.id);
+    }
+  }
+
+  /** What must be in no answer, besides the marks: the keys in use. */
+  secrets(): string[] {
+    return [
+      this.#adminToken,
+      this.#owner.key,
+      this.#owner.sendingKey,
+      this.#other.key,
+      this.#other.sendingKey,
+    ];
+  }
+
+  #actorOf(sender: Sender): Actor {
+    if (sender === 'operator') return this.#operator;
+    return sender === 'other' ? this.#other : this.#owner;
+  }
+
+  #authorizationOf(sender: Sender, actor: Actor): string | undefined {
+    const turn = actor.requests;
+    switch (sender) {
+      case 'owner':
+      case 'other':
+        return `Bearer ${actor.key}`;
+      case 'sending':
+        return `Bearer ${actor.sendingKey}`;
+      case 'made':
+        return `Bearer ${actor.madeKeys[turn % Math.max(1, actor.madeKeys.length)] ?? actor.key}`;
+      case 'closed':
+        return `Bearer ${this.#closedKey}`;
+      case 'operator':
+        return `Bearer ${this.#adminToken}`;
+      case 'wrong':
+        return WRONG_KEYS[turn % WRONG_KEYS.length];
+      case 'broken':
+        return BROKEN_KEYS[turn % BROKEN_KEYS.length];
+      case 'none':
+        return undefined;
+    }
+  }
+
+  #namesFor(actor: Actor): Namespace {
+    const foreign = actor === this.#owner ? this.#other : this.#owner;
+    return {
+      domain: actor.domain,
+      idOf(whose: Whose, kind: string, pick: number) {
+        const ids = { own: actor.own, other: foreign.own, gone: actor.gone }[whose];
+        // One that could be, where there is none.
+        return ids.pick(kind, pick) ?? `${kind.slice(0, 3)}_${String(pick).padStart(26, '0')}`;
+      },
+    };
+  }
+
+  #isSpent(actor: Actor): boolean {
+    return actor.requests >= ACCOUNT_REQUESTS || actor.refusals >= ACCOUNT_REFUSALS;
+  }
+
+  #replace(actor: Actor): Promise<void> {
+    actor.replacing ??= this.#openInto(actor).finally(() => {
+      actor.replacing = undefined;
+    });
+    return actor.replacing;
+  }
+
+  /** A domain, a relay, a key that may only send, and mail in states that take time to come about. */
+  async #openInto(actor: Actor): Promise<void> {
+    const operator = new ApiClient(this.#url, this.#adminToken);
+    const old = { id: actor.accountId, key: actor.key };
+    const domain = `fuzz${this.#opened++}.example`;
+    const { username, secret: password } = SMTP_LOGIN;
+    const { id, client } = await openAccount(this.#url, this.#adminToken, {
+      domain,
+      relay: { port: this.#smtpPort, username, password },
+    });
+    const key = await client.post('/v1/api-keys', { name: 'sends', permission: 'sending_access' });
+    const mail = { from: `fuzz@${domain}`, subject: 'x', text: 'x', in_doubt_policy: 'hold' };
+    const doubtful = await client.post(
+      '/v1/emails/batch',
+      Array.from({ length: 4 }, () => ({ ...mail, to: ADDRESSES.doubtful })),
+    );
+    if (doubtful.status !== 200) throw new Error(`no mail: ${JSON.stringify(doubtful.body)}`);
+    for (const { id: messageId } of doubtful.body.data) {
+      actor.own.add('msg', messageId);
+      actor.own.add('msg-in_doubt', messageId);
+    }
+    await client.post('/v1/suppressions', { email: 'nobody@example.net' });
+    for (const list of ['relays', 'domains', 'api-keys', 'suppressions']) {
+      const page = await client.get(`/v1/${list}`);
+      for (const one of page.body.data) actor.own.add(one.id.slice(0, 3), one.id);
+    }
+    Object.assign(actor, { accountId: id, domain, key: client.token, sendingKey: key.body.token });
+    Object.assign(actor, { requests: 0, refusals: 0 });
+    this.#operator.own.add('acc', id);
+    if (old.id !== '') {
+      await operator.post(`/v1/admin/accounts/${old.id}/close`);
+      this.#closedKey = old.key;
+    }
+  }
+}
