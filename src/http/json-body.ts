@@ -52,8 +52,6 @@ export function jsonBody<T>(
 ): MiddlewareHandler<AppTypes, string, { in: { json: T }; out: { json: T } }> {
   const limitBytes = options.limitBytes ?? SMALL_BODY_LIMIT_BYTES;
   return async (c, next) => {
-    // For a path that is literally its pattern, `/relays/:id`, the router has every handler twice.
-    if (c.req.raw.bodyUsed && c.req.valid('json') !== undefined) return next();
     const value = validate(schema, await readJson(c, { limitBytes }));
     c.req.addValidatedData('json', value as object);
     await next();

@@ -168,7 +168,7 @@ describe('request bodies', () => {
     ]);
   });
 
-  it('are read once where a path is literally its pattern', async () => {
+  it('are read once where a path is literally the pattern of its route', async () => {
     for (const [path, body] of [
       ['/v1/relays/:id', { weight: 1 }],
       ['/v1/api-keys/:id', { name: 'x' }],

@@ -1,29 +1,12 @@
 /** Requests to one operation: right ones, and ones with one thing wrong. */
 import fc from 'fast-check';
-import {
-  anyRawBody,
-  anySpoil,
-  anyText,
-  HOSTILE_SEGMENTS,
-  SECRET_MARK,
-  spoiled,
-  TEXT_MARK,
-} from './hostile.ts';
-import { type Body, ID, type Operation } from './operations.ts';
-import { domainToken, idToken } from './tokens.ts';
+import { inHeader, percentEncoded } from './encoding.ts';
+import { anyText, HOSTILE_SEGMENTS, TEXT_MARK } from './hostile.ts';
+import type { Operation } from './operations.ts';
+import { payloadOf, rawPayload, spoiledPayload, wronglyLabelled } from './payloads.ts';
+import { anySender, rightSender, type Sender } from './senders.ts';
+import { idToken } from './tokens.ts';
 import type { Values } from './values.ts';
-
-/** `sending` may only send, `made` is a key that a request made, `closed` belonged to an account that is closed. */
-export type Sender =
-  | 'owner'
-  | 'other'
-  | 'sending'
-  | 'made'
-  | 'closed'
-  | 'operator'
-  | 'wrong'
-  | 'broken'
-  | 'none';
 
 /** With tokens in it. */
 export interface Plan {
@@ -46,11 +29,6 @@ const WANTED_STATES: Readonly<Record<string, string>> = {
 };
 
 const ID_KINDS = ['msg', 'key', 'rly', 'dom', 'acc', 'sup', 'evt'];
-
-interface Payload {
-  readonly headers: Readonly<Record<string, string>>;
-  readonly body: string | Buffer | undefined;
-}
 
 export function requestsTo(operation: Operation, values: Values): fc.Arbitrary<Plan> {
   const { method, parameters } = operation;
@@ -139,27 +117,6 @@ function pathWith(
       names.reduce((path, name, at) => path.replace(`{${name}}`, () => segments[at] ?? ''), operation.path),
     );
 }
-
-function rightSender({ access }: Operation): fc.Arbitrary<Sender> {
-  if (access === 'operator') return fc.constant('operator');
-  return fc.oneof(
-    { weight: 12, arbitrary: fc.constant<Sender>('owner') },
-    { weight: 4, arbitrary: fc.constant<Sender>('other') },
-    { weight: 1, arbitrary: fc.constantFrom<Sender>('sending', 'made') },
-  );
-}
-
-const anySender = fc.constantFrom<Sender>(
-  'owner',
-  'other',
-  'sending',
-  'made',
-  'closed',
-  'operator',
-  'wrong',
-  'broken',
-  'none',
-);
 
 function queryOf(operation: Operation, values: Values): fc.Arbitrary<string> {
   const parameters = operation.parameters.filter((one) => one.in === 'query');
@@ -311,149 +268,3 @@ const wrongHeaders: fc.Arbitrary<Record<string, string>> = fc.dictionary(
   ),
   { minKeys: 1, maxKeys: 3 },
 );
-
-const noPayload: fc.Arbitrary<Payload> = fc.constant({ headers: {}, body: undefined });
-
-function payloadOf({ operationId, bodies }: Operation, values: Values): fc.Arbitrary<Payload> {
-  if (bodies.length === 0) return noPayload;
-  return fc.oneof(
-    ...bodies.map((body) =>
-      bodyValue(operationId, body, values).map((value) => ({
-        headers: { 'content-type': body.contentType },
-        body: textOf(value, body.contentType),
-      })),
-    ),
-  );
-}
-
-function bodyValue(operationId: string, body: Body, values: Values): fc.Arbitrary<unknown> {
-  if (isJson(body.contentType)) return values.of(operationId, body.schema, body.example);
-  if (body.contentType === 'message/rfc822') return rawMessage;
-  return fc.oneof(fc.constant(body.example), anyText);
-}
-
-/** Multipart bodies and the like are sent as the example has them, and spoiled as text. */
-function textOf(value: unknown, contentType: string): string {
-  return isJson(contentType) || typeof value !== 'string' ? (JSON.stringify(value) ?? '') : value;
-}
-
-function isJson(contentType: string): boolean {
-  return contentType.startsWith('application/json');
-}
-
-const rawMessage: fc.Arbitrary<string> = fc
-  .record({
-    to: fc.constantFrom('ok@example.net', 'Name <second@example.org>', 'ok@example.net, refused@example.net'),
-    bcc: fc.option(fc.constant('hidden@example.net')),
-    lineEnd: fc.constantFrom('\r\n', '\r\n', '\n'),
-    lines: fc.array(fc.constantFrom(TEXT_MARK, '.', '..', '', 'From x', '8-bit ü', 'x'.repeat(990)), {
-      maxLength: 6,
-    }),
-  })
-  .map(({ to, bcc, lineEnd, lines }) =>
-    [
-      `From: Fuzz <fuzz@${domainToken}>`,
-      `To: ${to}`,
-      ...(bcc === null ? [] : [`Bcc: ${bcc}`]),
-      `Subject: ${TEXT_MARK}`,
-      'MIME-Version: 1.0',
-      'Content-Type: text/plain; charset=utf-8',
-      '',
-      ...lines,
-      '',
-    ].join(lineEnd),
-  );
-
-function spoiledPayload({ operationId, bodies }: Operation, values: Values): fc.Arbitrary<Payload> {
-  return fc.oneof(
-    ...bodies.map((body) =>
-      fc
-        .tuple(
-          bodyValue(operationId, body, values),
-          fc.array(anySpoil, { minLength: 1, maxLength: 2 }),
-          anyText,
-        )
-        .map(([value, spoils, text]) => {
-          const headers = { 'content-type': body.contentType };
-          if (isJson(body.contentType)) {
-            return { headers, body: JSON.stringify(spoils.reduce(spoiled, value)) ?? '' };
-          }
-          const whole = textOf(value, body.contentType);
-          const at = (spoils[0]?.at ?? 0) % (whole.length + 1);
-          const cut = spoils[0]?.kind === 'drop' ? 20 : 0;
-          return { headers, body: whole.slice(0, at) + text + whole.slice(at + cut) };
-        }),
-    ),
-  );
-}
-
-function rawPayload({ bodies }: Operation): fc.Arbitrary<Payload> {
-  const contentType = bodies[0]?.contentType ?? 'application/json';
-  return anyRawBody.map((body) => ({ headers: { 'content-type': contentType }, body }));
-}
-
-function wronglyLabelled(operation: Operation, values: Values): fc.Arbitrary<Payload> {
-  const types = [
-    '',
-    'text/plain',
-    'application/jsonp',
-    'application/json; charset=latin1',
-    'application/json; charset=utf-16',
-    'APPLICATION/JSON',
-    'application/json; charset="utf-8"',
-    'application/x-www-form-urlencoded',
-    'multipart/form-data; boundary=x',
-    'multipart/form-data',
-    'message/rfc822',
-    'application/octet-stream',
-    'application/json, text/plain',
-    '\xe9',
-  ];
-  return fc
-    .tuple(
-      payloadOf(operation, values),
-      fc.constantFrom(...types),
-      fc.constantFrom('', '', 'gzip', 'identity', 'br, gzip'),
-    )
-    .map(([{ body }, type, encoding]) => ({
-      body,
-      headers: {
-        ...(type !== '' && { 'content-type': type }),
-        ...(encoding !== '' && { 'content-encoding': encoding }),
-      },
-    }));
-}
-
-/** The whole `Authorization` header of those who have no key. */
-export const WRONG_KEYS: readonly string[] = [
-  `Bearer er_live_${SECRET_MARK}`,
-  `Bearer ${SECRET_MARK}${'x'.repeat(2000)}`,
-  `Bearer re_${SECRET_MARK}`,
-  `bearer  ${SECRET_MARK} x`,
-];
-
-export const BROKEN_KEYS: readonly string[] = [
-  'Bearer',
-  'Bearer ',
-  'Basic YTpi',
-  'Token x',
-  '\xe9',
-  'Bearer \xe9',
-  'Bearer a,Bearer b',
-];
-
-function inHeader(text: string): string {
-  return text.replace(/[^\t\x20-\x7e\xa0-\xff]/g, '?').trim();
-}
-
-/** Lone surrogates as the bytes they would be; nothing else that a client could not send. */
-function percentEncoded(text: string): string {
-  if (ID.test(text)) return text;
-  let encoded = '';
-  for (const character of text) {
-    if (/^[A-Za-z0-9._~@:+-]$/.test(character)) encoded += character;
-    else
-      for (const byte of Buffer.from(character, 'utf8')) encoded += `%${byte.toString(16).padStart(2, '0')}`;
-  }
-  return encoded;
-}

@@ -99,7 +99,7 @@ export class Values {
     const properties = Object.entries(schema.properties ?? {});
     if (properties.length === 0) {
       const inner = typeof schema.additionalProperties === 'object' ? schema.additionalProperties : {};
-      const key = fc.constantFrom('X-Fuzz', 'x-other', 'a', TEXT_MARK);
+      const key = fc.constantFrom('X-Fuzz', 'x-other', 'a', 'x'.repeat(70));
       return fc.dictionary(key, this.#value(operationId, inner, { depth: depth + 1 }), { maxKeys: 3 });
     }
     const fields = Object.fromEntries(
@@ -170,6 +170,9 @@ function hintsOf({ smtpPort, sinkUrl }: Surroundings): Record<string, fc.Arbitra
     domain_id: idToken('own', 'dom'),
     ids: fc.array(idToken('own', 'sup'), { minLength: 1, maxLength: 3 }),
     scheduled_at: inFuture,
+    since: fc
+      .integer({ min: 1, max: 48 })
+      .map((hours) => new Date(Date.now() - hours * 3_600_000).toISOString()),
     limit: page,
     wait: fc.constantFrom('0', '0', '0', '1'),
     n: fc.constant('0'),

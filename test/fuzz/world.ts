@@ -5,7 +5,8 @@
  */
 import { ApiClient, openAccount } from '../support/api-client.ts';
 import { ID, type Operation } from './operations.ts';
-import { BROKEN_KEYS, type Plan, type Sender, WRONG_KEYS } from './requests.ts';
+import type { Plan } from './requests.ts';
+import { BROKEN_KEYS, type Sender, WRONG_KEYS } from './senders.ts';
 import { ADDRESSES, type Namespace, replaceTokens, type Whose } from './tokens.ts';
 import { SMTP_LOGIN } from './values.ts';
 
