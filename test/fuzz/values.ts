@@ -1,6 +1,6 @@
 /**
  * Values that a schema of the description accepts. What it cannot say (an address of a verified domain, the
- * port of a server that exists) is in `HINTS`, by the name of the field, or by operation and name where it
+ * port of a server that exists) is in `hintsOf`, by the name of the field, or by operation and name where it
  * means something else there. A route whose valid requests never succeed needs a line there.
  */
 import fc from 'fast-check';
