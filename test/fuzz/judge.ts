@@ -52,8 +52,8 @@ function bodyFaultOf({ operation, sent, answer }: Judged, validator: ResponseVal
   const type = String(answer.headers['content-type'] ?? '').split(';')[0] ?? '';
   const isError = answer.status >= 400;
   if (sent.method !== 'HEAD' && type !== 'application/json') {
-    const isDescribed =
-      !isError && operation.answers.get(answer.status)?.some((one) => one.split(';')[0] === type);
+    // A page for people may have errors for people; all others are JSON by their description.
+    const isDescribed = operation.answers.get(answer.status)?.some((one) => one.split(';')[0] === type);
     return isDescribed ? undefined : `its content type is ${type || 'missing'}`;
   }
   const body = answer.body.toString();

@@ -111,7 +111,7 @@ function idPrefixesOf(paths: Paths, path: string): Record<string, string> {
   const prefixes: Record<string, string> = {};
   const parts = path.split('/');
   parts.forEach((part, at) => {
-    const name = /^\{(id|\w+_id)\}$/.exec(part)?.[1];
+    const name = /^\{((?!name\b|n\b)\w+)\}$/.exec(part)?.[1];
     if (name === undefined) return;
     const object = parts.slice(0, at + 1).join('/');
     const collection = parts.slice(0, at).join('/');

@@ -83,6 +83,8 @@ export class World {
   readonly #operator = new Actor();
   #closedKey = WRONG_KEYS[0] ?? '';
   #opened = 0;
+  /** Of what was seen below `/collection/{id}`, that id. */
+  readonly #parents = new Map<string, string>();
 
   constructor(options: { url: URL; adminToken: string; smtpPort: number }) {
     this.#url = options.url;
@@ -101,10 +103,11 @@ export class World {
     actor.requests++;
     const names = this.#namesFor(actor);
     const fill = (text: string) => replaceTokens(text, names);
+    const path = fill(plan.path);
     const authorization = this.#authorizationOf(plan.sender, actor);
     return {
       method: plan.method,
-      path: fill(plan.path),
+      path: plan.path.includes('/~own.') ? this.#underItsParent(path) : path,
       headers: {
         ...Object.fromEntries(Object.entries(plan.headers).map(([name, value]) => [name, fill(value)])),
         ...(authorization !== undefined && { authorization }),
@@ -129,12 +132,22 @@ export class World {
       actor.gone.add(target.slice(0, 3), target);
       return;
     }
-    for (const [id] of text.matchAll(new RegExp(ID, 'g'))) actor.own.add(id.slice(0, 3), id);
+    for (const [id] of text.matchAll(new RegExp(ID, 'g'))) {
+      actor.own.add(id.slice(0, 3), id);
+      if (target !== undefined && id !== target) this.#parents.set(id, target);
+    }
     for (const [, key] of text.matchAll(/"token":"(er_[A-Za-z0-9_]+)"/g)) {
       if (key !== undefined) actor.madeKeys.push(key);
       if (actor.madeKeys.length > KEPT_KEYS) actor.madeKeys.shift();
     }
     this.#learnStates(actor, text);
+  }
+
+  /** Two ids that have nothing to do with each other would hardly ever be found. */
+  #underItsParent(path: string): string {
+    const [first, second] = path.match(new RegExp(ID, 'g')) ?? [];
+    const parent = second === undefined ? undefined : this.#parents.get(second);
+    return first === undefined || parent === undefined ? path : path.replace(first, parent);
   }
 
   #learnStates(actor: Actor, text: string): void {
@@ -229,6 +242,11 @@ export class World {
     for (const { id: messageId } of doubtful.body.data) {
       actor.own.add('msg', messageId);
       actor.own.add('msg-in_doubt', messageId);
+    }
+    for (const scheduledAt of ['in 1 day', 'in 2 days']) {
+      const later = { ...mail, to: ADDRESSES.accepted, scheduled_at: scheduledAt };
+      const scheduled = await client.post('/v1/emails', later);
+      if (scheduled.status === 200) actor.own.add('msg-scheduled', scheduled.body.id);
     }
     await client.post('/v1/suppressions', { email: 'nobody@example.net' });
     for (const list of ['relays', 'domains', 'api-keys', 'suppressions']) {
