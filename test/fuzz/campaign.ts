@@ -74,8 +74,8 @@ export async function runCampaign(options: CampaignOptions): Promise<CampaignRes
   });
   const sending = new Sending(relay.url, WIDTH);
   try {
-    const world = new World({ url: relay.url, adminToken: ADMIN_TOKEN, smtpPort: smtp.port });
     const sinkUrl = `http://127.0.0.1:${(sink.address() as AddressInfo).port}/hook`;
+    const world = new World({ url: relay.url, adminToken: ADMIN_TOKEN, smtpPort: smtp.port, sinkUrl });
     const values = new Values({ validator, smtpPort: smtp.port, sinkUrl });
     const coverage = new Coverage();
     const faults: { draft: Draft; sent: Sent; fault: Fault }[] = [];

@@ -66,7 +66,8 @@ interface DocumentOperation {
 
 type Paths = Readonly<Record<string, Readonly<Record<string, DocumentOperation>>>>;
 
-export const ID = /[a-z]{3}_[0-9a-hjkmnp-tv-z]{26}/;
+/** Those of attachments have their place behind them. */
+export const ID = /[a-z]{3}_[0-9a-hjkmnp-tv-z]{26}(?:_\d{1,3})?/;
 
 export function operationsOf({ document }: ResponseValidator): Operation[] {
   const paths: Paths = document.paths;

@@ -3,19 +3,22 @@ import fc from 'fast-check';
 import { SECRET_MARK } from './hostile.ts';
 import type { Operation } from './operations.ts';
 
-/** `sending` may only send, `made` is a key that a request made, `closed` belonged to an account that is closed. */
+/** `sending` may only send, `made` is a key that a request made, `registered` that of an
+ * account whose address is not confirmed, `closed` belonged to an account that is closed. */
 export type Sender =
   | 'owner'
   | 'other'
   | 'sending'
   | 'made'
+  | 'registered'
   | 'closed'
   | 'operator'
   | 'wrong'
   | 'broken'
   | 'none';
 
-export function rightSender({ access }: Operation): fc.Arbitrary<Sender> {
+export function rightSender({ access, operationId }: Operation): fc.Arbitrary<Sender> {
+  if (operationId === 'resendConfirmation') return fc.constant('registered');
   if (access === 'operator') return fc.constant('operator');
   return fc.oneof(
     { weight: 12, arbitrary: fc.constant<Sender>('owner') },
@@ -29,6 +32,7 @@ export const anySender = fc.constantFrom<Sender>(
   'other',
   'sending',
   'made',
+  'registered',
   'closed',
   'operator',
   'wrong',

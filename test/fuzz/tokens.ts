@@ -15,6 +15,9 @@ export function idToken(whose: Whose, kind: string): fc.Arbitrary<string> {
   return fc.nat(9999).map((pick) => `~${whose}.${kind}.${pick}~`);
 }
 
+/** Not an id: the last part of a link that an answer gave. */
+export const LINK_KIND = 'lnk';
+
 export interface Namespace {
   readonly domain: string;
   idOf(whose: Whose, kind: string, pick: number): string;

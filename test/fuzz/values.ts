@@ -7,7 +7,7 @@ import fc from 'fast-check';
 import type { ResponseValidator } from '../support/validate-response.ts';
 import { anyJson, anyText, SECRET_MARK, TEXT_MARK } from './hostile.ts';
 import { resolveSchema, type Schema } from './operations.ts';
-import { ADDRESSES, domainToken, idToken } from './tokens.ts';
+import { ADDRESSES, domainToken, idToken, LINK_KIND } from './tokens.ts';
 
 export interface Surroundings {
   readonly validator: ResponseValidator;
@@ -176,6 +176,7 @@ function hintsOf({ smtpPort, sinkUrl }: Surroundings): Record<string, fc.Arbitra
     limit: page,
     wait: fc.constantFrom('0', '0', '0', '1'),
     n: fc.constant('0'),
+    'downloadAttachment.token': idToken('own', LINK_KIND),
     shards: fc.integer({ min: 1, max: 8 }),
     'createDomain.name': newDomain,
     'putVerifiedDomain.name': newDomain,

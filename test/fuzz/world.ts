@@ -7,7 +7,7 @@ import { ApiClient, openAccount } from '../support/api-client.ts';
 import { ID, type Operation } from './operations.ts';
 import type { Plan } from './requests.ts';
 import { BROKEN_KEYS, type Sender, WRONG_KEYS } from './senders.ts';
-import { ADDRESSES, type Namespace, replaceTokens, type Whose } from './tokens.ts';
+import { ADDRESSES, LINK_KIND, type Namespace, replaceTokens, type Whose } from './tokens.ts';
 import { SMTP_LOGIN } from './values.ts';
 
 const KEPT_IDS = 200;
@@ -15,6 +15,9 @@ const KEPT_KEYS = 20;
 /** So many requests of an account, or so many refusals of its key, and there is a new one. */
 const ACCOUNT_REQUESTS = 300;
 const ACCOUNT_REFUSALS = 10;
+
+// biome-ignore lint/suspicious/noExplicitAny: answers were held against their description before
+type Json = any;
 
 /** Ids by kind; the oldest make room. */
 class Ids {
@@ -78,18 +81,21 @@ export class World {
   readonly #url: URL;
   readonly #adminToken: string;
   readonly #smtpPort: number;
+  readonly #sinkUrl: string;
   readonly #owner = new Actor();
   readonly #other = new Actor();
   readonly #operator = new Actor();
   #closedKey = WRONG_KEYS[0] ?? '';
+  #registeredKey = WRONG_KEYS[0] ?? '';
   #opened = 0;
   /** Of what was seen below `/collection/{id}`, that id. */
   readonly #parents = new Map<string, string>();
 
-  constructor(options: { url: URL; adminToken: string; smtpPort: number }) {
+  constructor(options: { url: URL; adminToken: string; smtpPort: number; sinkUrl: string }) {
     this.#url = options.url;
     this.#adminToken = options.adminToken;
     this.#smtpPort = options.smtpPort;
+    this.#sinkUrl = options.sinkUrl;
   }
 
   async open(): Promise<void> {
@@ -124,7 +130,7 @@ export class World {
       if (plan.sender === 'owner' || plan.sender === 'other') actor.refusals++;
       return;
     }
-    if (answer.status >= 300) return;
+    if (answer.status >= 300 || plan.method === 'HEAD') return;
     const text = answer.body.toString();
     const target = ID.exec(sent.path)?.[0];
     if (operation.method === 'DELETE' && plan.method === 'DELETE' && target !== undefined) {
@@ -132,15 +138,25 @@ export class World {
       actor.gone.add(target.slice(0, 3), target);
       return;
     }
-    for (const [id] of text.matchAll(new RegExp(ID, 'g'))) {
-      actor.own.add(id.slice(0, 3), id);
-      if (target !== undefined && id !== target) this.#parents.set(id, target);
+    if (operation.operationId === 'register') {
+      this.#registeredKey = /"token":"(er_\w+)"/.exec(text)?.[1] ?? this.#registeredKey;
+      return;
     }
     for (const [, key] of text.matchAll(/"token":"(er_[A-Za-z0-9_]+)"/g)) {
       if (key !== undefined) actor.madeKeys.push(key);
       if (actor.madeKeys.length > KEPT_KEYS) actor.madeKeys.shift();
     }
-    this.#learnStates(actor, text);
+    this.#remember(actor, target, text);
+    if (answer.headers['content-type'] === 'application/json') this.#rememberStates(actor, JSON.parse(text));
+  }
+
+  /** Ids and links; `target` is the id in the path that was asked. */
+  #remember(actor: Actor, target: string | undefined, text: string): void {
+    for (const [id] of text.matchAll(new RegExp(ID, 'g'))) {
+      actor.own.add(id.slice(0, 3), id);
+      if (target !== undefined && id !== target) this.#parents.set(id, target);
+    }
+    for (const [, token] of text.matchAll(/\/attachments\/([^"/]+)"/g)) actor.own.add(LINK_KIND, token ?? '');
   }
 
   /** Two ids that have nothing to do with each other would hardly ever be found. */
@@ -150,10 +166,9 @@ export class World {
     return first === undefined || parent === undefined ? path : path.replace(first, parent);
   }
 
-  #learnStates(actor: Actor, text: string): void {
-    if (!text.startsWith('{')) return;
-    const { data, ...object } = JSON.parse(text);
-    for (const one of Array.isArray(data) ? data : [object]) {
+  #rememberStates(actor: Actor, body: { data?: unknown }): void {
+    const { data, ...object } = body;
+    for (const one of Array.isArray(data) ? data : [object as Json]) {
       if (typeof one?.id !== 'string' || !one.id.startsWith('msg_')) continue;
       if (typeof one.last_event === 'string') actor.own.add(`msg-${one.last_event}`, one.id);
       for (const { status } of one.deliveries ?? []) actor.own.add(`msg-${status}`, one.id);
@@ -186,6 +201,8 @@ export class World {
         return `Bearer ${actor.sendingKey}`;
       case 'made':
         return `Bearer ${actor.madeKeys[turn % Math.max(1, actor.madeKeys.length)] ?? actor.key}`;
+      case 'registered':
+        return `Bearer ${this.#registeredKey}`;
       case 'closed':
         return `Bearer ${this.#closedKey}`;
       case 'operator':
@@ -243,15 +260,31 @@ export class World {
       actor.own.add('msg', messageId);
       actor.own.add('msg-in_doubt', messageId);
     }
-    for (const scheduledAt of ['in 1 day', 'in 2 days']) {
-      const later = { ...mail, to: ADDRESSES.accepted, scheduled_at: scheduledAt };
-      const scheduled = await client.post('/v1/emails', later);
-      if (scheduled.status === 200) actor.own.add('msg-scheduled', scheduled.body.id);
+    const post = async (path: string, body: object) => {
+      const { body: made } = await client.post(path, body);
+      if (typeof made.id !== 'string') throw new Error(`${path}: ${JSON.stringify(made)}`);
+      return made.id as string;
+    };
+    for (const scheduled_at of ['in 1 day', 'in 2 days', 'in 3 days', 'in 4 days']) {
+      const later = await post('/v1/emails', { ...mail, to: ADDRESSES.accepted, scheduled_at });
+      actor.own.add('msg-scheduled', later);
     }
-    await client.post('/v1/suppressions', { email: 'nobody@example.net' });
-    for (const list of ['relays', 'domains', 'api-keys', 'suppressions']) {
-      const page = await client.get(`/v1/${list}`);
-      for (const one of page.body.data) actor.own.add(one.id.slice(0, 3), one.id);
+    const file = { filename: 'a.txt', content: 'YQ==' };
+    const withFile = await post('/v1/emails', { ...mail, to: ADDRESSES.accepted, attachments: [file] });
+    const webhook = await post('/v1/webhooks', { endpoint: this.#sinkUrl });
+    await client.post(`/v1/webhooks/${webhook}/test`);
+    await post('/v1/suppressions', { email: 'nobody@example.net' });
+    for (const path of [
+      '/v1/relays',
+      '/v1/domains',
+      '/v1/api-keys',
+      '/v1/suppressions',
+      '/v1/webhooks',
+      `/v1/emails/${withFile}/attachments`,
+      `/v1/webhooks/${webhook}/events`,
+    ]) {
+      const { body } = await client.get(path);
+      this.#remember(actor, ID.exec(path)?.[0], JSON.stringify(body));
     }
     Object.assign(actor, { accountId: id, domain, key: client.token, sendingKey: key.body.token });
     Object.assign(actor, { requests: 0, refusals: 0 });
