@@ -97,7 +97,9 @@ function rightSegment(operation: Operation, values: Values, name: string): fc.Ar
   if (prefix !== undefined) {
     const state = WANTED_STATES[operationId];
     const plain = idToken('own', prefix);
-    return state === undefined ? plain : fc.oneof(plain, ...Array(3).fill(idToken('own', state)));
+    return state === undefined
+      ? plain
+      : fc.oneof(plain, ...Array<fc.Arbitrary<string>>(3).fill(idToken('own', state)));
   }
   const parameter = operation.parameters.find((one) => one.in === 'path' && one.name === name);
   return values

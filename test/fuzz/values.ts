@@ -173,6 +173,7 @@ function hintsOf({ smtpPort, sinkUrl }: Surroundings): Record<string, fc.Arbitra
     since: fc
       .integer({ min: 1, max: 48 })
       .map((hours) => new Date(Date.now() - hours * 3_600_000).toISOString()),
+    types: fc.constantFrom('email.delivered', 'email.delivered,email.bounced'),
     limit: page,
     wait: fc.constantFrom('0', '0', '0', '1'),
     n: fc.constant('0'),
