@@ -48,7 +48,7 @@ export default defineConfig({
       {
         test: {
           name: 'system',
-          include: ['test/{outbox,system,faults}/**/*.test.ts'],
+          include: ['test/{outbox,system,faults,fuzz}/**/*.test.ts'],
           environment: 'node',
           setupFiles: ['test/support/validate-fetch.ts'],
           fileParallelism: false,

@@ -1,5 +1,6 @@
 /** The API's table of contents: the order of the middleware, and every route. */
 import { Hono } from 'hono';
+import { getPath } from 'hono/utils/url';
 import type { AppTypes } from './http/app-types.ts';
 import { requireApiKey, requireOperator } from './http/authenticate.ts';
 import { errorResponse } from './http/error-response.ts';
@@ -23,7 +24,10 @@ import { suppressionRoutes } from './http/routes/suppressions.ts';
 import { webhookRoutes } from './http/routes/webhooks.ts';
 import { refuseOtherMethods, unknownRoute } from './http/unknown-route.ts';
 
-export const app = new Hono<AppTypes>();
+export const app = new Hono<AppTypes>({
+  // For a path that is literally a route's pattern, `/relays/:id`, the router would find each handler twice.
+  getPath: (request) => getPath(request).replaceAll('/:', '/%3A'),
+});
 
 app.onError((error, c) => errorResponse(c, error));
 const unknown = unknownRoute(app);

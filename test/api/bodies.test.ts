@@ -169,6 +169,16 @@ describe('request bodies', () => {
     ]);
   });
 
+  it('are read once where a path is literally the pattern of its route', async () => {
+    for (const [path, body] of [
+      ['/v1/relays/:id', { weight: 1 }],
+      ['/v1/api-keys/:id', { name: 'x' }],
+    ] as const) {
+      const response = await call(path, { method: 'PATCH', key: account.key, body });
+      expect([path, response.status]).toEqual([path, 404]);
+    }
+  });
+
   it('of several megabytes are all answered when they come at once', async () => {
     const route = 'POST /v1/emails';
     const answers = await Promise.all(Array.from({ length: 4 }, () => chunked(route, filler(3 * MIB))));

@@ -175,11 +175,15 @@ function answerOf(answer: ResponseDocs) {
       { description, schema: { type: 'string' as const } },
     ]),
   );
+  const alternatives = Object.entries(answer.alternatives ?? {}).map(
+    ([type, example]) => [type, { schema: z.string(), example }] as const,
+  );
   return {
     description: answer.description,
     headers: { ...REQUEST_ID, ...headers },
     content: {
       [answer.contentType ?? 'application/json']: { schema: answer.schema, example: answer.example },
+      ...Object.fromEntries(alternatives),
     },
   };
 }

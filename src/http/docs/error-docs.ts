@@ -31,7 +31,7 @@ const OF_ACCESS: Readonly<Record<NonNullable<OperationDocs['access']>, readonly 
   public: [],
   operator: ['missing_api_key', 'invalid_api_key', 'invalid_admin_token'],
   key: [...OF_KEY, 'restricted_api_key'],
-  sending_key: [...OF_KEY, 'account_suspended'],
+  sending_key: [...OF_KEY, 'account_suspended', 'account_unconfirmed'],
 };
 const OF_BODY: readonly ErrorCode[] = [
   'unsupported_content_encoding',

@@ -41,6 +41,8 @@ export interface BodyDocs {
 
 export interface ResponseDocs extends BodyDocs {
   readonly description: string;
+  /** Texts that a request may ask for in place of it: an example by content type. */
+  readonly alternatives?: Readonly<Record<string, string>>;
   /** Names and what they say. */
   readonly headers?: Readonly<Record<string, string>>;
 }

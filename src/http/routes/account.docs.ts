@@ -125,7 +125,7 @@ export const accountDocs: ResourceDocs = {
           example: { object: 'account', id: exampleId('account'), confirmed: false },
         },
       },
-      errors: ['not_found', 'conflict'],
+      errors: ['not_found', 'conflict', 'account_suspended'],
     },
     'POST /v1/accounts': {
       operationId: 'register',

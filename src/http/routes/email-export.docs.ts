@@ -29,6 +29,7 @@ export const emailExportDocs: ResourceDocs = {
         200: {
           description: 'The lines: `application/jsonl`, or `text/csv` with a header.',
           contentType: 'application/jsonl',
+          alternatives: { 'text/csv': 'object,email_id,status\r\nexport_end,1,\r\n' },
           schema: z.string(),
           example: `{"object":"delivery","email_id":"${exampleId('message')}","status":"delivered"}\n{"object":"export_end","count":1}\n`,
         },
