@@ -115,7 +115,7 @@ export const SDK_SUPPORT: Readonly<Record<string, Support>> = {
   'events.send': noWorkflows,
   'events.update': noWorkflows,
 
-  fetchRequest: works,
+  fetchRequest: worksBut('it adds no key, here or elsewhere: give it in `headers`'),
   get: works,
 
   'inboxes.agent.get': noInbox,

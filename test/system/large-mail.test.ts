@@ -50,7 +50,7 @@ async function post(path: string, body: Uint8Array | string, type: string): Prom
     body,
   });
   const answer = (await response.json()) as { id: string };
-  expect([response.status, answer]).toEqual([200, { id: expect.any(String) }]);
+  expect([response.status, answer]).toEqual([200, { id: expect.any(String), deliveries: expect.any(Array) }]);
   return answer.id;
 }
 

@@ -20,6 +20,7 @@ const planted = {
   recipientName: canary('recipientname'),
   cc: canary('cc'),
   bcc: canary('bcc'),
+  leftOut: canary('leftout'),
   replyTo: canary('replyto'),
   text: canary('text'),
   html: canary('html'),
@@ -75,7 +76,8 @@ beforeAll(async () => {
       `${deferred}@example.net`,
     ],
     cc: `${cc}@example.net`,
-    bcc: `${bcc}@example.net`,
+    // The second one is no address: it is left out, and the answer says so.
+    bcc: [`${bcc}@example.net`, `<${planted.leftOut}`],
     reply_to: `${planted.replyTo}@example.net`,
     subject: planted.subject,
     text: planted.text,
@@ -105,7 +107,9 @@ beforeAll(async () => {
     'deferred',
     'delivered',
     'delivered',
+    'failed',
   ]);
+  expect(found.deliveries[5].recipient).toContain(planted.leftOut);
   expect(found.deliveries[1].last_reply).toContain(planted.refusedReply);
   expect(smtp.messages[0]?.data.toString()).toContain(planted.subject);
   const { body: relays } = await client.get('/v1/relays');
@@ -130,7 +134,7 @@ async function provokeErrors(client: ApiClient, email: Record<string, unknown>):
     { from: `${refused}@elsewhere.example` },
     { from: refused },
     { to: refused },
-    { cc: [`${refused}@example.net`, `<${refused}`] },
+    { cc: [`${refused}@example.net`, `<${refused}`], strict: true },
     { subject: `${planted.subject}\r\n` },
     { headers: { 'X-Secret': `${planted.headerValue}\n` } },
     { headers: { Bcc: planted.headerValue } },

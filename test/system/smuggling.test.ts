@@ -158,6 +158,8 @@ const FULL = {
   text: 'A text',
   html: '<p>A text</p>',
   headers: { 'X-Note': 'A note' },
+  // Every recipient must be right.
+  strict: true,
 };
 const file = {
   filename: 'file.bin',
@@ -243,6 +245,28 @@ describe('a line break, or a letter whose low byte is one', () => {
     const isBody = name === 'text' || name === 'html';
     const welcome = isBody ? ['CR', 'LF', 'NEL', 'LINE SEPARATOR', ...letters] : letters;
     expect(accepted).toEqual(ENCODED.test(name) ? welcome : []);
+  });
+
+  test.each([
+    ['cc', 'the name', (c: string) => ({ cc: `"T${c}wo" <two@example.net>` })],
+    ['cc', 'the address', (c: string) => ({ cc: [`t${c}wo@example.net`] })],
+    ['bcc', 'the name', (c: string) => ({ bcc: `"Th${c}ree" <three@example.net>` })],
+    ['bcc', 'the address', (c: string) => ({ bcc: [`three@exam${c}ple.net`] })],
+  ])('in %s, in %s, leaves no trace where the wrong one is left out', async (field, _part, change) => {
+    const kept = field === 'cc' ? 'three@example.net' : 'two@example.net';
+    for (const character of [CHARACTERS.CR, CHARACTERS.LF, CHARACTERS.NUL, CHARACTERS.NEL]) {
+      const before = scripted.messages.length;
+      const changed = { ...FULL, ...change(character), strict: false };
+      const id = (await send(onScripted, changed, field)) ?? '';
+      await delivered(onScripted, id);
+      expect(scripted.messages).toHaveLength(before + 1);
+      const { data, recipients } = scripted.messages[before] ?? { data: Buffer.alloc(0), recipients: [] };
+      expect(recipients).toEqual(['one@example.net', kept]);
+      expect(await headerNames(data)).toEqual(plain.filter((name) => name !== field));
+      expect(data.toString('latin1')).not.toMatch(BARE_LINE_END);
+      const { deliveries } = (await onScripted.client.get(`/v1/emails/${id}`)).body;
+      expect(deliveries.at(-1)).toMatchObject({ status: 'failed', reason: 'invalid_address' });
+    }
   });
 
   /** What a person reads is what was sent. */
