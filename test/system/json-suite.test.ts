@@ -10,7 +10,7 @@ let relay: RelayUnderTest;
 let client: ApiClient;
 
 beforeAll(async () => {
-  relay = await startRelay({ quiet: true });
+  relay = await startRelay({ quiet: true, direct: true });
   ({ client } = await openAccount(relay.url, ADMIN_TOKEN));
 });
 
@@ -20,7 +20,8 @@ const casesOf = (kind: 'y_' | 'n_' | 'i_') => parsing.filter(({ name }) => name.
 const answersTo = (input: string): Promise<ApiAnswer[]> =>
   Promise.all(PATHS.map((path) => client.call('POST', path, input)));
 
-describe('the JSON test suite', () => {
+// At once, since most of the time would be spent waiting for answers.
+describe.concurrent('the JSON test suite', () => {
   test('has its cases', () => {
     expect([casesOf('y_').length, casesOf('n_').length, casesOf('i_').length]).toEqual([95, 188, 35]);
   });
