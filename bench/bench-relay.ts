@@ -28,6 +28,7 @@ export async function startBenchRelay(options: {
     settings: { ...UNLIMITED, ...settings },
     quiet: true,
     direct: true,
+    onDisk: true,
     ...(inspectorPort === undefined ? {} : { inspectorPort }),
   });
   const account = await openAccount(relay.url, ADMIN_TOKEN, { relay: { port } });

@@ -40,7 +40,6 @@ export type TimelineEventType =
   | 'expired'
   | 'suppressed'
   | 'in_doubt'
-  | 'suppressed'
   | 'canceled'
   | 'complained'
   /** Goes on to another relay. */

@@ -142,7 +142,7 @@ export class Acceptance {
     belongTo(accountId, shardOf(ids) ?? CLAIM_SHARD);
     this.quota.count(recipientsIn(ledger.accept(request, nowMs)), demand);
     onAccepted();
-    return { outcome: 'accepted', ids, rate };
+    return { outcome: 'accepted', ids, acceptedAtMs: nowMs, rate };
   }
 
   private hasContent({ id, stagedPieces }: MessageToAccept): boolean {

@@ -102,7 +102,12 @@ export interface RateState {
 }
 
 export type AcceptResult =
-  | { readonly outcome: 'accepted'; readonly ids: readonly string[]; readonly rate: RateState }
+  | {
+      readonly outcome: 'accepted';
+      readonly ids: readonly string[];
+      readonly acceptedAtMs: number;
+      readonly rate: RateState;
+    }
   /** The same request was accepted before: its ids, and nothing new. */
   | { readonly outcome: 'replayed'; readonly ids: readonly string[]; readonly rate: RateState }
   /** With the ids of the request that has the key. */

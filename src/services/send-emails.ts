@@ -90,7 +90,7 @@ export async function sendEmails(
   const hash = (purpose: string, value: Uint8Array | string) =>
     Buffer.from(keyedHash(hashKey, purpose, value)).toString('base64');
   const marks = marksOf(drafts, options, isTest);
-  let accepted: readonly LedgerMessage[] = [];
+  let acceptedAt = (_atMs: number): readonly LedgerMessage[] => [];
   const isRepeatable = options.idempotencyKey !== undefined;
   // Only a request of one message is read while it is staged.
   const upload = await stagedUpload(drafts);
@@ -128,16 +128,19 @@ export async function sendEmails(
           ...(upload && upload.stagedPieces > 0 ? { stagedPieces: upload.stagedPieces } : {}),
         };
       });
-      accepted = messages.map((message) => acceptedMessage(message, Date.now()));
+      acceptedAt = (atMs) => messages.map((message) => acceptedMessage(message, atMs));
       const fingerprint = isRepeatable
         ? hash('fingerprints', Buffer.concat([...fingerprints, ...marks]))
         : '';
       return { messages, fingerprint };
     },
   });
-  const { ids, rate, isNew } = sentOf(result);
+  const { ids, rate, acceptedAtMs } = sentOf(result);
+  const isNew = acceptedAtMs !== undefined;
   if (isNew) upload?.handOver();
-  const messages = isNew ? accepted : await outboxOf(env, accountId, shardOf(ids)).findMessages(ids);
+  const messages = isNew
+    ? acceptedAt(acceptedAtMs)
+    : await outboxOf(env, accountId, shardOf(ids)).findMessages(ids);
   return {
     rate,
     emails: ids.map((id, index) => {
@@ -182,11 +185,16 @@ function marksOf(
   return isPlain ? [] : [new TextEncoder().encode(JSON.stringify([fingerprintOf ?? null, isTest, times]))];
 }
 
-function sentOf(result: AcceptResult): { ids: readonly string[]; rate: RateState; isNew: boolean } {
+/** `acceptedAtMs`: where it is new. */
+function sentOf(result: AcceptResult): {
+  ids: readonly string[];
+  rate: RateState;
+  acceptedAtMs?: number;
+} {
   switch (result.outcome) {
     case 'accepted':
     case 'replayed':
-      return { ids: result.ids, rate: result.rate, isNew: result.outcome === 'accepted' };
+      return result;
     case 'rate_limited':
       throw new RefusedByLedger('rate_limited', result.rate, result.retryAfterSeconds);
     case 'quota_exceeded': {

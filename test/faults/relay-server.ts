@@ -4,13 +4,12 @@
  */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { existsSync, readFileSync, rmSync } from 'node:fs';
-import { mkdtemp, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { existsSync, readFileSync } from 'node:fs';
+import { rm } from 'node:fs/promises';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import { startRelay } from '../support/relay-under-test.ts';
+import { makeStateFolder } from '../support/state-folder.ts';
 
 export interface RelayServer {
   /** Of the process that runs now, or runs next. */
@@ -22,14 +21,10 @@ export interface RelayServer {
   stop(): Promise<void>;
 }
 
-/** Memory holds what a killed process wrote just as a disk does, and syncs cost nothing. */
-const STATE_ROOT = existsSync('/dev/shm') ? '/dev/shm' : tmpdir();
-
 const live = new Set<ChildProcess>();
-const folders = new Set<string>();
-process.on('exit', () => {
+// Before the folders of state are removed.
+process.prependListener('exit', () => {
   for (const child of live) killGroup(child);
-  for (const folder of folders) rmSync(folder, { recursive: true, force: true, maxRetries: 5 });
 });
 // Without these, an interrupted run would leave its servers behind.
 for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => process.exit(130));
@@ -38,8 +33,7 @@ export async function startRelayServer(options: {
   readonly settings: Readonly<Record<string, string>>;
   readonly env: Readonly<Record<string, string>>;
 }): Promise<RelayServer> {
-  const stateFolder = await mkdtemp(join(STATE_ROOT, 'edge-relay-faults-'));
-  folders.add(stateFolder);
+  const stateFolder = await makeStateFolder();
   const child = spawn(process.execPath, [fileURLToPath(import.meta.url)], {
     env: { ...process.env, ...options.env, FAULTS_RELAY_CHILD: '1' },
     stdio: ['pipe', 'pipe', 'inherit'],

@@ -67,6 +67,16 @@ describe('a scheduled message', () => {
       }
     }));
 
+  test('whose time has come waits in the queue, to whoever asks for it and in every list', () =>
+    withLedger((ledger) => {
+      const scheduledAtMs = nowMs + DAY_MS;
+      accept(ledger, [message({ scheduledAtMs }), message({ scheduledAtMs })]);
+      const listedAt = (atMs: number) =>
+        ledger.list({ limit: 10 }, atMs).messages.map(({ deliveries }) => deliveries[0]?.status);
+      expect(listedAt(scheduledAtMs - 1)).toEqual(['scheduled', 'scheduled']);
+      expect(listedAt(scheduledAtMs)).toEqual(['queued', 'queued']);
+    }));
+
   test('counts its time to expiry from when it was to be sent', () =>
     withLedger((ledger) => {
       accept(ledger, [message({ scheduledAtMs: nowMs + 20 * DAY_MS })]);

@@ -1,11 +1,10 @@
 /** Quotas by the API, with one object and with several. The relay never answers, so mail stays queued. */
-import { mkdtemp, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { rm } from 'node:fs/promises';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { ApiClient, openAccount, type TestAccount } from '../support/api-client.ts';
 import { ADMIN_TOKEN, type RelayUnderTest, startRelay } from '../support/relay-under-test.ts';
 import { type ScriptedServer, startScriptedServer } from '../support/scripted-smtp-server.ts';
+import { makeStateFolder } from '../support/state-folder.ts';
 
 const email = { from: 'sender@example.com', to: 'one@example.net', subject: 'A subject', text: 'A text' };
 
@@ -21,7 +20,7 @@ const start = () =>
   });
 
 beforeAll(async () => {
-  stateFolder = await mkdtemp(join(tmpdir(), 'edge-relay-'));
+  stateFolder = await makeStateFolder();
   silent = await startScriptedServer({ hooks: { BANNER: () => ({ silent: true }) } });
   relay = await start();
 });

@@ -1,17 +1,20 @@
-/** A real `wrangler dev` process, killed the hard way. */
+/** The process, killed the hard way: that of `wrangler dev`, and a workerd alone. */
 import { afterEach, describe, expect, test } from 'vitest';
-import { openAccount } from '../support/api-client.ts';
-import { type DevServer, startDevServer } from '../support/dev-server.ts';
+import { startRelayServer } from '../faults/relay-server.ts';
+import { ApiClient, openAccount } from '../support/api-client.ts';
+import { startDevServer } from '../support/dev-server.ts';
+import { ADMIN_TOKEN } from '../support/relay-under-test.ts';
 import { type ScriptedServer, startScriptedServer } from '../support/scripted-smtp-server.ts';
 
 const email = { from: 'sender@example.com', to: 'one@example.net', subject: 'A subject', text: 'A text' };
 const settings = { WATCHDOG_MS: '1000', RETRY_FIRST_MS: '200', SESSION_IDLE_MS: '200' };
 
-const running: DevServer[] = [];
+/** How each of them is ended after the test. */
+const running: (() => Promise<void>)[] = [];
 const servers: ScriptedServer[] = [];
 
 afterEach(async () => {
-  for (const server of running.splice(0)) await server.kill();
+  for (const end of running.splice(0)) await end();
   for (const server of servers.splice(0)) await server.close();
 });
 
@@ -25,7 +28,7 @@ describe('kill -9', () => {
     });
     servers.push(smtp);
     const first = await startDevServer({ settings });
-    running.push(first);
+    running.push(() => first.kill());
     const { client } = await openAccount(first.url, first.adminToken, { relay: { port: smtp.port } });
     const sent = await client.post('/v1/emails', email);
     expect(sent.status).toBe(200);
@@ -33,7 +36,7 @@ describe('kill -9', () => {
     isOpen = true;
 
     const second = await startDevServer({ persistTo: first.persistTo, port: first.port, settings });
-    running.push(second);
+    running.push(() => second.kill());
     await smtp.waitForMessages(1);
     const found = await client.until(`/v1/emails/${sent.body.id}`, (body) => body.last_event === 'delivered');
     expect(found.possible_duplicates).toBe(0);
@@ -54,14 +57,15 @@ describe('kill -9', () => {
       },
     });
     servers.push(smtp);
-    const first = await startDevServer({ settings });
-    running.push(first);
-    const { client } = await openAccount(first.url, first.adminToken, { relay: { port: smtp.port } });
-    const sent = await client.post('/v1/emails', email);
+    const server = await startRelayServer({ settings, env: {} });
+    running.push(() => server.stop());
+    const { client: before } = await openAccount(server.url, ADMIN_TOKEN, { relay: { port: smtp.port } });
+    const sent = await before.post('/v1/emails', email);
     await dotSeen;
-    await first.kill();
+    await server.kill();
 
-    running.push(await startDevServer({ persistTo: first.persistTo, port: first.port, settings }));
+    await server.start();
+    const client = new ApiClient(server.url, before.token);
     await smtp.waitForMessages(2);
     const found = await client.until(`/v1/emails/${sent.body.id}`, (body) => body.last_event === 'delivered');
     expect(found.possible_duplicates).toBe(1);

@@ -1,7 +1,7 @@
 /** Scheduled mail against scripted servers, and across the hard end of the process. */
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
-import { openAccount } from '../support/api-client.ts';
-import { type DevServer, startDevServer } from '../support/dev-server.ts';
+import { type RelayServer, startRelayServer } from '../faults/relay-server.ts';
+import { ApiClient, openAccount } from '../support/api-client.ts';
 import { ADMIN_TOKEN, type RelayUnderTest, startRelay } from '../support/relay-under-test.ts';
 import { type ScriptedServer, startScriptedServer } from '../support/scripted-smtp-server.ts';
 
@@ -10,7 +10,7 @@ const settings = { WATCHDOG_MS: '1000', RETRY_FIRST_MS: '200', SESSION_IDLE_MS: 
 const inMs = (ms: number) => new Date(Date.now() + ms).toISOString();
 const isDelivered = (found: { last_event: string }) => found.last_event === 'delivered';
 
-const running: DevServer[] = [];
+const running: RelayServer[] = [];
 const servers: ScriptedServer[] = [];
 
 async function startServer(): Promise<ScriptedServer> {
@@ -19,8 +19,21 @@ async function startServer(): Promise<ScriptedServer> {
   return server;
 }
 
+async function startKillable(): Promise<RelayServer> {
+  const server = await startRelayServer({ settings, env: {} });
+  running.push(server);
+  return server;
+}
+
+/** `kill -9` and a new start on the same state. */
+async function killAndStart(server: RelayServer, { token }: ApiClient): Promise<ApiClient> {
+  await server.kill();
+  await server.start();
+  return new ApiClient(server.url, token);
+}
+
 afterEach(async () => {
-  for (const server of running.splice(0)) await server.kill();
+  for (const server of running.splice(0)) await server.stop();
 });
 
 afterAll(async () => {
@@ -77,19 +90,17 @@ describe('a scheduled message', () => {
 
 test('kill -9 loses no scheduled message, sends none before its time, and brings back none that was canceled', async () => {
   const server = await startServer();
-  const first = await startDevServer({ settings });
-  running.push(first);
-  const { client } = await openAccount(first.url, first.adminToken, { relay: { port: server.port } });
-  const sent = await client.post(
+  const killable = await startKillable();
+  const { client: before } = await openAccount(killable.url, ADMIN_TOKEN, { relay: { port: server.port } });
+  const sent = await before.post(
     '/v1/emails/batch',
     ['Kept', 'Canceled', 'Moved'].map((subject) => ({ ...email, subject, scheduled_at: 'in 1 day' })),
   );
   const [kept, canceled, moved] = sent.body.data.map(({ id }: { id: string }) => `/v1/emails/${id}`);
-  expect((await client.post(`${canceled}/cancel`)).status).toBe(200);
-  expect((await client.call('PATCH', moved, { scheduled_at: 'in 2 days' })).status).toBe(200);
-  await first.kill();
+  expect((await before.post(`${canceled}/cancel`)).status).toBe(200);
+  expect((await before.call('PATCH', moved, { scheduled_at: 'in 2 days' })).status).toBe(200);
 
-  running.push(await startDevServer({ persistTo: first.persistTo, port: first.port, settings }));
+  const client = await killAndStart(killable, before);
   expect((await client.get(kept)).body.last_event).toBe('scheduled');
   const at = inMs(1000);
   expect((await client.call('PATCH', kept, { scheduled_at: at })).status).toBe(200);
@@ -102,20 +113,18 @@ test('kill -9 loses no scheduled message, sends none before its time, and brings
 
 test('a batch whose answer was lost with the process is repeated without a second mail', async () => {
   const server = await startServer();
-  const first = await startDevServer({ settings });
-  running.push(first);
-  const { client } = await openAccount(first.url, first.adminToken, { relay: { port: server.port } });
+  const killable = await startKillable();
+  const { client: before } = await openAccount(killable.url, ADMIN_TOKEN, { relay: { port: server.port } });
   const batch = Array.from({ length: 20 }, (_, index) => ({ ...email, subject: `Number ${index}` }));
   const key = { 'idempotency-key': 'the batch' };
-  const lost = client.post('/v1/emails/batch', batch, key).then(
+  const lost = before.post('/v1/emails/batch', batch, key).then(
     () => 'answered',
     () => 'lost',
   );
   await server.waitForMessages(1);
-  await first.kill();
+  const client = await killAndStart(killable, before);
   await lost;
 
-  running.push(await startDevServer({ persistTo: first.persistTo, port: first.port, settings }));
   const again = await client.post('/v1/emails/batch', batch, key);
   expect(again.status).toBe(200);
   let doubts = 0;

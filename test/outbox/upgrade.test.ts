@@ -1,11 +1,11 @@
 /** A second version of the Worker over the same state, and the first one again, with mail queued. */
-import { mkdtemp, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterEach, expect, test } from 'vitest';
 import { ApiClient, openAccount } from '../support/api-client.ts';
 import { ADMIN_TOKEN, type RelayUnderTest, startRelay } from '../support/relay-under-test.ts';
 import { startScriptedServer } from '../support/scripted-smtp-server.ts';
+import { makeStateFolder } from '../support/state-folder.ts';
 
 const email = { from: 'sender@example.com', to: 'one@example.net', subject: 'A subject', text: 'A text' };
 const settings = { WATCHDOG_MS: '300', RETRY_FIRST_MS: '200', RETRY_MAX_MS: '400', BANNER_TIMEOUT_MS: '300' };
@@ -23,7 +23,7 @@ test('an upgrade and a rollback with mail queued lose nothing and repeat nothing
     pipelining: true,
     hooks: { BANNER: () => (isOpen ? undefined : { silent: true }) },
   });
-  const stateFolder = await mkdtemp(join(tmpdir(), 'edge-relay-upgrade-'));
+  const stateFolder = await makeStateFolder();
   const ids: string[] = [];
   let token = '';
   for (const entry of [undefined, NEXT_VERSION, undefined]) {

@@ -2,11 +2,11 @@
  * The Worker as it is, in a real workerd through Miniflare, with an API client for tests. Its state lies in a
  * folder of its own, so that a test can stop it and start it again on the same state.
  */
-import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { readdir, readFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { build } from 'esbuild';
 import { convertV4MiniflareOptions, Log, LogLevel, Miniflare } from 'miniflare';
+import { makeStateFolder } from './state-folder.ts';
 
 const ROOT = join(import.meta.dirname, '../..');
 export const ADMIN_TOKEN = 'test-admin-token-0123456789abcdefghij';
@@ -24,6 +24,8 @@ export interface RelayOptions {
   readonly settings?: Readonly<Record<string, string>>;
   /** Kept when the relay is stopped; made, and removed again, where absent. */
   readonly stateFolder?: string;
+  /** For measurements: the state is on the disk even where memory has room for it. */
+  readonly onDisk?: boolean;
   /** Another entry, for benchmarks that need to look inside. */
   readonly entry?: string;
   readonly inspectorPort?: number;
@@ -70,7 +72,7 @@ export function bundleWorker(entry = join(ROOT, 'src/worker.ts')): Promise<strin
 }
 
 export async function startRelay(options: RelayOptions = {}): Promise<RelayUnderTest> {
-  const stateFolder = options.stateFolder ?? (await mkdtemp(join(tmpdir(), 'edge-relay-')));
+  const stateFolder = options.stateFolder ?? (await makeStateFolder(options));
   const miniflare = new Miniflare(
     convertV4MiniflareOptions({
       modules: [{ type: 'ESModule', path: 'worker.js', contents: await bundleWorker(options.entry) }],

@@ -280,6 +280,8 @@ export const SEND_ERRORS = [
   'idempotency_mismatch',
   'idempotency_in_progress',
   'rate_limited',
+  'daily_quota_exceeded',
+  'monthly_quota_exceeded',
   'backlog_full',
 ] as const;
 

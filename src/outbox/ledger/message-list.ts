@@ -49,7 +49,7 @@ export class MessageList {
           : this.plain(day, part, wanted)),
       );
     }
-    const page = rows.slice(0, limit).map(publicMessageOf);
+    const page = rows.slice(0, limit).map((row) => publicMessageOf(row, nowMs));
     return { messages: range.ascending ? page.reverse() : page, hasMore: rows.length > limit };
   }
 

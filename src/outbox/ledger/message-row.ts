@@ -72,7 +72,7 @@ export function itemOf(row: MessageRow): LedgerItem {
   };
 }
 
-export function publicMessageOf(row: MessageRow, nowMs = Date.now()): LedgerMessage {
+export function publicMessageOf(row: MessageRow, nowMs: number): LedgerMessage {
   const { id, acceptedAtMs, summary, progress, replies } = itemOf(row);
   return {
     id,

@@ -35,7 +35,7 @@ export class MessageTable {
 
   findPublic(id: string): LedgerMessage | undefined {
     const row = this.findRow(id);
-    return row && publicMessageOf(row);
+    return row && publicMessageOf(row, Date.now());
   }
 
   /** The sealed pieces of a message's head; undefined where the message or its content is gone. */
