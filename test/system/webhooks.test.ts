@@ -275,6 +275,31 @@ describe('a webhook', () => {
     expect(again.sort()).toEqual(before);
   });
 
+  test('gets once more, too, what was under way when that was asked for', async () => {
+    const account = await open();
+    const asked = Promise.withResolvers<number>();
+    const receiver = await startReceiver((n) => (n === 1 ? asked.promise : 200));
+    const { id } = await hook(account, { endpoint: receiver.url, events: ['email.delivered'] });
+    const events = `/v1/webhooks/${id}/events`;
+    // An endpoint that answered well gets two at once: the replay goes on beside what is under way.
+    await send(account);
+    await account.client.until(events, ({ data }) => data[0]?.status === 'success');
+    await send(account);
+    await receiver.waitFor(2);
+    const since = new Date(Date.now() - 60_000).toISOString();
+    expect((await account.client.post(`/v1/webhooks/${id}/replay`, { since })).status).toBe(200);
+    await receiver.waitFor(3);
+    asked.resolve(200);
+    await receiver.waitFor(4);
+    const [first, second, ...again] = receiver.received.map(({ headers }) => headers['webhook-id']);
+    expect(again).toEqual([first, second]);
+    // The answers are written down after they came.
+    await account.client.until(
+      events,
+      ({ data }) => data.length === 2 && data.every(({ status }: { status: string }) => status === 'success'),
+    );
+  });
+
   test('signs with both secrets while they are rotated, and then with the new one', async () => {
     const account = await open();
     const receiver = await startReceiver();

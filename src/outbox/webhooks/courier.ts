@@ -233,7 +233,6 @@ export class Courier {
       const page = log.read(lane.readAt, ROWS_PER_READ);
       const jobs = page.entries.flatMap((logged) => {
         if (types && !types.has(wireTypeOf(logged.entry))) return [];
-        if (lane.isInFlight(logged)) return [];
         const previous = table.find(lane.webhookId, logged);
         return previous && previous.generation >= lane.generation
           ? []
@@ -312,7 +311,10 @@ export class Courier {
     const status = { success: SUCCESS, failed: FAILED, pending: PENDING }[next.outcome];
     const { webhookId } = lane;
     const { seq, index } = job;
-    table.write({ webhookId, seq, index, generation, status, tries, nextAtMs: next.nextAtMs, attempts });
+    const outcome = lane.isOrderedAgain(job)
+      ? { generation: lane.generation, status: PENDING, tries: 0, nextAtMs: Date.now() }
+      : { generation, status, tries, nextAtMs: next.nextAtMs };
+    table.write({ webhookId, seq, index, attempts, ...outcome });
     if (!next.isGone) return;
     this.forgetWebhook(webhookId);
     logEvent('webhook_disabled', { account_id: accountId, status: result.status });

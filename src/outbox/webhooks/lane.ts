@@ -22,6 +22,13 @@ export interface Job extends LoggedEntry {
   readonly isFromLog: boolean;
 }
 
+interface Flight {
+  readonly startedAtMs: number;
+  readonly generation: number;
+  /** A replay came across it: it goes out once more after this. */
+  isOrderedAgain: boolean;
+}
+
 export class Lane {
   readonly webhookId: string;
   /** How far the log was read for it. */
@@ -36,7 +43,7 @@ export class Lane {
   isRetryTurn = false;
   private lastStartedAt = 0;
   private passed = 0;
-  readonly inFlight = new Map<string, { readonly startedAtMs: number }>();
+  readonly inFlight = new Map<string, Flight>();
   readonly ready: Job[] = [];
   /** Places of the log that were read and are not settled, in order. */
   private outstanding: EventPosition[] = [];
@@ -70,7 +77,11 @@ export class Lane {
   /** `passed`: how many events were read for these jobs. */
   add(jobs: readonly Job[], readAt: EventPosition, passed: number): void {
     this.passed += passed;
-    this.ready.push(...jobs);
+    for (const job of jobs) {
+      const flight = this.inFlight.get(keyOf(job));
+      if (!flight) this.ready.push(job);
+      else if (flight.generation < this.generation) flight.isOrderedAgain = true;
+    }
     this.outstanding.push(...jobs.map(({ seq, index }) => ({ seq, index })));
     this.readAt = readAt;
   }
@@ -88,11 +99,16 @@ export class Lane {
 
   start(job: EventPosition, nowMs: number, turn: number): void {
     this.lastStartedAt = turn;
-    this.inFlight.set(keyOf(job), { startedAtMs: nowMs });
+    const { generation } = this;
+    this.inFlight.set(keyOf(job), { startedAtMs: nowMs, generation, isOrderedAgain: false });
   }
 
   isInFlight(job: EventPosition): boolean {
     return this.inFlight.has(keyOf(job));
+  }
+
+  isOrderedAgain(job: EventPosition): boolean {
+    return this.inFlight.get(keyOf(job))?.isOrderedAgain ?? false;
   }
 
   settle(job: EventPosition): void {
