@@ -22,6 +22,7 @@ let second: ScriptedServer;
 beforeAll(async () => {
   relay = await startRelay({
     quiet: true,
+    direct: true,
     settings: { KEY_MESSAGES_PER_SECOND: '1000000', RETRY_FIRST_MS: '300', WATCHDOG_MS: '300' },
   });
   second = await startScriptedServer({ pipelining: true });

@@ -119,7 +119,8 @@ describe('raising the number of shards', () => {
     const sent = new Map<string, string>();
     const send = async (key: string) => {
       const { status, body } = await client.post('/v1/emails', { ...email, subject: key }, withKey(key));
-      expect([status, body]).toEqual([200, { id: sent.get(key) ?? body.id }]);
+      const deliveries = [expect.objectContaining({ recipient: email.to })];
+      expect([status, body]).toEqual([200, { id: sent.get(key) ?? body.id, deliveries }]);
       sent.set(key, body.id);
     };
     for (let index = 0; index < 6; index++) await send(`before-${index}`);
