@@ -15,6 +15,8 @@ export default defineConfig({
   test: {
     // The Worker logs a line for each request.
     silent: 'passed-only',
+    // Most tests wait for timers and sockets more than they compute.
+    maxWorkers: 3,
     projects: [
       {
         test: {
@@ -51,8 +53,18 @@ export default defineConfig({
           include: ['test/{outbox,system,faults,fuzz}/**/*.test.ts'],
           environment: 'node',
           setupFiles: ['test/support/validate-fetch.ts'],
-          fileParallelism: false,
           testTimeout: 120_000,
+          hookTimeout: 120_000,
+        },
+      },
+      {
+        test: {
+          // Thousands of messages, or several kills: `npm run test:large`, and part of `npm run check`.
+          name: 'large',
+          include: ['test/large/**/*.test.ts'],
+          environment: 'node',
+          setupFiles: ['test/support/validate-fetch.ts'],
+          testTimeout: 300_000,
           hookTimeout: 120_000,
         },
       },

@@ -1,4 +1,4 @@
-/** Several sessions to a relay, and several relays for an account. A relay that dies has `relay-dies.test.ts`. */
+/** Several sessions to a relay, and several relays for an account. A relay that dies has `large/relay-dies.test.ts`. */
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { type ApiClient, openAccount } from '../support/api-client.ts';
 import { ADMIN_TOKEN, type RelayUnderTest, startRelay } from '../support/relay-under-test.ts';
