@@ -139,12 +139,17 @@ export function decode(bytes: Uint8Array): string {
 
 /** JSON in UTF-8, not compressed. */
 export function checkHeaders(c: Context<AppTypes>): void {
-  const encoding = c.req.header('content-encoding')?.trim().toLowerCase();
-  if (encoding !== undefined && encoding !== '' && encoding !== 'identity') {
-    throw new AppError('unsupported_content_encoding');
-  }
+  checkEncoding(c);
   const type = c.req.header('content-type') ?? '';
   if (!/^\s*application\/json\s*(?:;\s*charset\s*=\s*"?utf-8"?\s*)?;?\s*$/i.test(type)) {
     throw new AppError('unsupported_content_type', { type: 'application/json' });
+  }
+}
+
+/** Of a body of any type. */
+export function checkEncoding(c: Context<AppTypes>): void {
+  const encoding = c.req.header('content-encoding')?.trim().toLowerCase();
+  if (encoding !== undefined && encoding !== '' && encoding !== 'identity') {
+    throw new AppError('unsupported_content_encoding');
   }
 }

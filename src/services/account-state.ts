@@ -2,6 +2,7 @@
 import { unwrapDataKey } from '../crypto/data-key.ts';
 import type { SealingKey } from '../crypto/seal.ts';
 import { type Env, settingsOf } from '../env.ts';
+import { AppError } from '../errors.ts';
 import type { Quota } from '../outbox/client.ts';
 import { parseRelayUrl } from '../smtp/relay-url.ts';
 import type { AccountScope } from '../store/db.ts';
@@ -55,6 +56,19 @@ export function findAccountState(env: Env, scope: AccountScope): Promise<Account
         state.relays.length > 0 || (RELAY_URL !== undefined && parseRelayUrl(RELAY_URL) !== undefined),
     };
   });
+}
+
+/** The account's data keys, the oldest first; the last one seals. */
+export async function getDataKeys({
+  env,
+  scope,
+}: {
+  readonly env: Env;
+  readonly scope: AccountScope;
+}): Promise<readonly SealingKey[]> {
+  const account = await findAccountState(env, scope);
+  if (!account) throw new AppError('unavailable');
+  return account.dataKeys;
 }
 
 /**

@@ -4,10 +4,10 @@ import { AppError } from '../errors.ts';
 import { attachmentId, parseMessageId } from '../ids.ts';
 import type { Attachment } from '../mime/types.ts';
 import { openAttachment, outboxOf } from '../outbox/client.ts';
-import { findAccountState } from './account-state.ts';
+import { findAccountState, getDataKeys } from './account-state.ts';
 import { type LinkToken, newLinkToken, openLinkToken } from './link-token.ts';
 import type { Page, PageOf } from './listing.ts';
-import { type EmailDetail, getEmail, keysOf } from './read-emails.ts';
+import { type EmailDetail, getEmail } from './read-emails.ts';
 import type { ServiceContext } from './service-context.ts';
 
 const LINK_LIFETIME_MS = 60 * 60 * 1000;
@@ -87,7 +87,7 @@ async function readAttachment(
   const offset = all.slice(0, index).reduce((sum, before) => sum + before.sizeBytes, 0);
   const outbox = outboxOf(env, scope.accountId, parseMessageId(emailId)?.shard);
   const bytes = openAttachment(
-    await keysOf(context),
+    await getDataKeys(context),
     { accountId: scope.accountId, id: emailId },
     { offset, sizeBytes },
     async (piece) => {

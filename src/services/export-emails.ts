@@ -2,9 +2,8 @@
 
 import type { DeliveryState, LedgerMessage, MessageFilter, MessageSummary } from '../outbox/client.ts';
 import { openReplies, openSummary, outboxOf, recipientsOf } from '../outbox/client.ts';
-import { countShards } from './account-state.ts';
+import { countShards, getDataKeys } from './account-state.ts';
 import { type EmailFilter, isAbout, messageFilterOf } from './email-filter.ts';
-import { keysOf } from './read-emails.ts';
 import type { ServiceContext } from './service-context.ts';
 
 export interface ExportedDelivery {
@@ -27,7 +26,7 @@ export async function* exportEmails(
 ): AsyncGenerator<ExportedDelivery> {
   const { env, scope } = context;
   const { accountId } = scope;
-  const keys = await keysOf(context);
+  const keys = await getDataKeys(context);
   const messageFilter = messageFilterOf(keys, filter);
   const shards = await countShards(env, scope, 0);
   const share = Math.ceil(MESSAGES_IN_HAND / Math.max(1, shards));

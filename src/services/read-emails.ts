@@ -13,7 +13,7 @@ import {
   outboxOf,
   recipientNamesOf,
 } from '../outbox/client.ts';
-import { countShards, findAccountState } from './account-state.ts';
+import { countShards, getDataKeys } from './account-state.ts';
 import { type EmailFilter, messageFilterOf } from './email-filter.ts';
 import type { Page, PageOf } from './listing.ts';
 import type { ServiceContext } from './service-context.ts';
@@ -38,7 +38,7 @@ export async function listEmails(
   filter: EmailFilter = {},
 ): Promise<Page<EmailOverview>> {
   const { env, scope } = context;
-  const keys = await keysOf(context);
+  const keys = await getDataKeys(context);
   const { limit, after, before } = page;
   const request = {
     limit,
@@ -90,7 +90,7 @@ export async function getEmail(context: ServiceContext, id: string): Promise<Ema
   const outbox = outboxOf(env, scope.accountId, needed - 1);
   const message = await outbox.findMessage(id);
   if (!message) throw new AppError('not_found', { what: 'Email' });
-  const [keys, head] = await Promise.all([keysOf(context), outbox.findHead(id)]);
+  const [keys, head] = await Promise.all([getDataKeys(context), outbox.findHead(id)]);
   return {
     ...overviewOf(keys, scope.accountId, message),
     head: head && openHead(keys, { accountId: scope.accountId, id }, head),
@@ -101,11 +101,4 @@ export async function getEmail(context: ServiceContext, id: string): Promise<Ema
 function shardCountOf(id: string | undefined): number {
   const shard = id === undefined ? undefined : parseMessageId(id)?.shard;
   return shard === undefined || shard >= MAX_SHARDS ? 0 : shard + 1;
-}
-
-/** The account's data keys, the oldest first. */
-export async function keysOf({ env, scope }: ServiceContext) {
-  const account = await findAccountState(env, scope);
-  if (!account) throw new AppError('unavailable');
-  return account.dataKeys;
 }

@@ -8,7 +8,7 @@ import type { Page, PageOf } from '../store/page.ts';
 import type { SuppressionOrigin } from '../store/schema/suppressions.ts';
 import * as store from '../store/suppressions.ts';
 import { recordAccountEvents } from './account-events.ts';
-import { findAccountState } from './account-state.ts';
+import { getDataKeys } from './account-state.ts';
 import { actorName, type ServiceContext } from './service-context.ts';
 
 export interface Suppression {
@@ -32,7 +32,7 @@ export async function addSuppressions(
   fieldOf: (index: number) => string,
 ): Promise<string[]> {
   const { scope, actor } = context;
-  const keys = await keysOf(context);
+  const keys = await getDataKeys(context);
   const sealingKey = keys.at(-1);
   if (!sealingKey) throw new AppError('unavailable');
   const createdAt = Date.now();
@@ -62,7 +62,7 @@ export async function addSuppressions(
 }
 
 export async function getSuppression(context: ServiceContext, idOrEmail: string): Promise<Suppression> {
-  const keys = await keysOf(context);
+  const keys = await getDataKeys(context);
   const key = keyOf(keys, idOrEmail);
   const record = key && (await store.findSuppression(context.scope, key));
   if (!record) throw notFound();
@@ -73,7 +73,7 @@ export async function listSuppressions(
   context: ServiceContext,
   page: PageOf & { readonly origin?: SuppressionOrigin | undefined },
 ): Promise<Page<Suppression>> {
-  const keys = await keysOf(context);
+  const keys = await getDataKeys(context);
   const { rows, hasMore } = await store.listSuppressions(context.scope, page);
   return { rows: rows.map((record) => opened(context, keys, record)), hasMore };
 }
@@ -90,7 +90,7 @@ export async function removeSuppressions(
   { ids, emails }: { readonly ids: readonly string[]; readonly emails: readonly string[] },
 ): Promise<string[]> {
   const { scope, actor } = context;
-  const keys = await keysOf(context);
+  const keys = await getDataKeys(context);
   const addressHashes = emails.flatMap((email) => {
     const parsed = parseMailbox(email);
     return parsed.ok ? [suppressionHash(keys, parsed.mailbox.address)] : [];
@@ -146,12 +146,6 @@ function opened(
 
 function placeOf(accountId: string, rowId: string) {
   return { accountId, table: 'suppressions', column: 'sealed_address', rowId };
-}
-
-async function keysOf({ env, scope }: ServiceContext): Promise<readonly SealingKey[]> {
-  const account = await findAccountState(env, scope);
-  if (!account) throw new AppError('unavailable');
-  return account.dataKeys;
 }
 
 function notFound(): AppError {

@@ -16,7 +16,7 @@ import {
   type WebhookEvent,
 } from '../outbox/client.ts';
 import { insertAudit } from '../store/audit-log.ts';
-import { countShards, findAccountState } from './account-state.ts';
+import { countShards, getDataKeys } from './account-state.ts';
 import type { Page } from './listing.ts';
 import { actorName, type ServiceContext } from './service-context.ts';
 import { getWebhook } from './webhooks.ts';
@@ -52,7 +52,7 @@ export async function listWebhookEvents(
       return { shard, ...found };
     }),
   );
-  const keys = await keysOf(context);
+  const keys = await getDataKeys(context);
   const all = pages
     .flatMap(({ shard, events }) =>
       events.flatMap((event) => detailOf(context, { webhookId, shard, keys }, event)),
@@ -70,7 +70,7 @@ export async function getWebhookEvent(
   await getWebhook(context, webhookId);
   const place = await placeOf(context, eventId);
   const found = await outboxOf(env, scope.accountId, place.shard).findWebhookEvent(webhookId, place);
-  const keys = await keysOf(context);
+  const keys = await getDataKeys(context);
   const [detail] = found ? detailOf(context, { webhookId, shard: place.shard, keys }, found) : [];
   if (!detail) throw eventNotFound();
   return detail;
@@ -171,12 +171,6 @@ async function placeOf({ env, scope }: ServiceContext, eventId: string): Promise
 function boundIn(shard: number, { seq, shard: ofCursor, index }: EventPlace) {
   if (shard === ofCursor) return { seq, index };
   return { seq, index: shard < ofCursor ? Number.MAX_SAFE_INTEGER : -1 };
-}
-
-async function keysOf({ env, scope }: ServiceContext) {
-  const account = await findAccountState(env, scope);
-  if (!account) throw new AppError('unavailable');
-  return account.dataKeys;
 }
 
 function eventNotFound(): AppError {

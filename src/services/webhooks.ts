@@ -1,5 +1,5 @@
 /** Where an account's events go. Signing secrets are sealed; their owner may read them. */
-import { type SealingKey, seal, unseal } from '../crypto/seal.ts';
+import { seal, unseal } from '../crypto/seal.ts';
 import { newWebhookSecret } from '../crypto/webhook-signature.ts';
 import { settingsOf } from '../env.ts';
 import { AppError } from '../errors.ts';
@@ -9,7 +9,7 @@ import type { Page, PageOf } from '../store/page.ts';
 import type { WebhookStatus } from '../store/schema/webhooks.ts';
 import * as store from '../store/webhooks.ts';
 import { checkEndpointUrl } from '../web/endpoint-url.ts';
-import { findAccountState } from './account-state.ts';
+import { getDataKeys } from './account-state.ts';
 import { refreshOutboxes } from './refresh-outboxes.ts';
 import { actorName, type ServiceContext } from './service-context.ts';
 
@@ -63,7 +63,7 @@ export async function getWebhook(context: ServiceContext, id: string): Promise<W
 
 export async function readSecret(context: ServiceContext, webhook: Webhook): Promise<string> {
   const place = webhookSecretPlace(context.scope.accountId, webhook.id);
-  return new TextDecoder().decode(unseal(await keysOf(context), place, webhook.sealedSecret));
+  return new TextDecoder().decode(unseal(await getDataKeys(context), place, webhook.sealedSecret));
 }
 
 export function listWebhooks(context: ServiceContext, page: PageOf): Promise<Page<Webhook>> {
@@ -126,15 +126,9 @@ function endpointOf({ env }: ServiceContext, text: string, ownHost: string): str
 }
 
 async function sealSecret(context: ServiceContext, id: string, secret: string): Promise<Uint8Array> {
-  const key = (await keysOf(context)).at(-1);
+  const key = (await getDataKeys(context)).at(-1);
   if (!key) throw new AppError('unavailable');
   return seal(key, webhookSecretPlace(context.scope.accountId, id), new TextEncoder().encode(secret));
-}
-
-async function keysOf({ env, scope }: ServiceContext): Promise<readonly SealingKey[]> {
-  const account = await findAccountState(env, scope);
-  if (!account) throw new AppError('unavailable');
-  return account.dataKeys;
 }
 
 function notFound(): AppError {

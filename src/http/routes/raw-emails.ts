@@ -8,6 +8,7 @@ import { sendRawEmail } from '../../services/send-raw-email.ts';
 import { type AppContext, type AppTypes, serviceContextOf } from '../app-types.ts';
 import { bodyBudget } from '../body-budget.ts';
 import { declaredLength, piecesOf, tooLarge } from '../body-stream.ts';
+import { checkEncoding } from '../json-body.ts';
 import { idempotencyKeyOf, setRateHeaders } from '../sending.ts';
 import { queryOf } from '../validation.ts';
 import { sentBody } from './emails-output.ts';
@@ -61,10 +62,7 @@ export const rawEmailRoutes = new Hono<AppTypes>().post('/', queryOf(rawQuery), 
 
 /** Returns how large the body may be. */
 function checkRequest(c: AppContext): number {
-  const encoding = c.req.header('content-encoding')?.trim().toLowerCase();
-  if (encoding !== undefined && encoding !== '' && encoding !== 'identity') {
-    throw new AppError('unsupported_content_encoding');
-  }
+  checkEncoding(c);
   if (!/^\s*message\/rfc822\s*;?\s*$/i.test(c.req.header('content-type') ?? '')) {
     throw new AppError('unsupported_content_type', { type: 'message/rfc822' });
   }
