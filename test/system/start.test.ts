@@ -3,7 +3,7 @@ import { once } from 'node:events';
 import { mkdtempSync, readdirSync, readFileSync, rmSync, statSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterEach, describe, expect, it } from 'vitest';
+import { afterAll, afterEach, describe, expect, it } from 'vitest';
 import { freePort } from '../support/free-port.ts';
 
 const ROOT = join(import.meta.dirname, '..', '..');
@@ -17,21 +17,13 @@ interface Start {
 }
 
 const running = new Set<ChildProcess>();
-const folders: string[] = [];
 
 afterEach(async () => {
   for (const child of running) {
     child.kill('SIGTERM');
     await once(child, 'close');
   }
-  for (const folder of folders.splice(0)) rmSync(folder, { recursive: true, force: true });
 });
-
-function stateFolder(): string {
-  const folder = mkdtempSync(join(tmpdir(), 'edge-relay-start-'));
-  folders.push(folder);
-  return folder;
-}
 
 function start(state: string, ports: Record<string, string>): Start {
   const child = spawn(process.execPath, ['scripts/start.ts'], {
@@ -91,9 +83,15 @@ async function inboxOf(port: string | undefined): Promise<{ subject: string; to:
   return (await response.json()) as { subject: string; to: { address: string }[] }[];
 }
 
+/** One state for all of them, as on a developer's machine; each test starts on what the one before left. */
 describe.skipIf(process.platform !== 'linux')('npm start', () => {
-  it('delivers a message to the inbox, uses the same account the next time, and leaves no process', async () => {
-    const state = stateFolder();
+  const state = mkdtempSync(join(tmpdir(), 'edge-relay-start-'));
+  const demo = () => readFileSync(join(state, 'demo.json'), 'utf8');
+  let firstDemo: string;
+
+  afterAll(() => rmSync(state, { recursive: true, force: true }));
+
+  it('delivers a message to the inbox, and leaves no process', async () => {
     const first = await ports();
     const run = start(state, first);
     await run.printed('Ctrl-C ends everything');
@@ -107,24 +105,13 @@ describe.skipIf(process.platform !== 'linux')('npm start', () => {
     run.child.kill('SIGINT');
     expect(await run.exitCode).toBe(0);
     expect(processesOf(state)).toEqual([]);
-    const demo = readFileSync(join(state, 'demo.json'), 'utf8');
+    firstDemo = demo();
     for (const name of ['demo.json', 'dev.vars'])
       expect(statSync(join(state, name)).mode & 0o777).toBe(0o600);
-
-    // Another SMTP port: the relay that the first start made has to follow.
-    const again = await ports();
-    const rerun = start(state, again);
-    await rerun.printed('Ctrl-C ends everything');
-    expect(readFileSync(join(state, 'demo.json'), 'utf8')).toBe(demo);
-    expect(await inboxOf(again.INBOX_PORT)).toHaveLength(1);
-
-    rerun.child.kill('SIGHUP');
-    expect(await rerun.exitCode).toBe(0);
-    expect(processesOf(state)).toEqual([]);
   });
 
-  it('takes other ports where the wanted ones are in use, and says so', async () => {
-    const state = stateFolder();
+  it('uses the same account the next time, and takes another port where the wanted one is in use, and says so', async () => {
+    // Another SMTP port: the relay that the first start made has to follow.
     const wanted = await ports();
     const taken = spawn(process.execPath, ['-e', listenOn(wanted.PORT)], {
       stdio: ['ignore', 'pipe', 'ignore'],
@@ -134,19 +121,20 @@ describe.skipIf(process.platform !== 'linux')('npm start', () => {
       const run = start(state, wanted);
       await run.printed('Ctrl-C ends everything');
       expect(run.output()).toContain(`${wanted.PORT} is taken, using `);
-      run.child.kill('SIGTERM');
+      expect(demo()).toBe(firstDemo);
+      expect(await inboxOf(wanted.INBOX_PORT)).toHaveLength(1);
+      run.child.kill('SIGHUP');
       expect(await run.exitCode).toBe(0);
+      expect(processesOf(state)).toEqual([]);
     } finally {
       taken.kill();
     }
   });
 
   it('leaves no process even where it is killed without a chance to clean up', async () => {
-    const state = stateFolder();
     const run = start(state, await ports());
     await run.printed('server ');
-    const inbox = processesOf(state);
-    expect(inbox.length).toBeGreaterThan(1);
+    expect(processesOf(state).length).toBeGreaterThan(1);
     run.child.kill('SIGKILL');
     await run.exitCode;
     await expect.poll(() => processesOf(state), { timeout: 20_000 }).toEqual([]);
