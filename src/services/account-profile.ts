@@ -69,13 +69,15 @@ export function emailHashesOf(env: Env, email: string): string[] {
 }
 
 /** Lowest number first. */
-function keysOf(env: Env, row: AccountRow): SealingKey[] {
+export function wrappedKeysOf(row: AccountRow): { readonly number: number; readonly wrapped: Uint8Array }[] {
   const wrapped: [number, string][] = JSON.parse(row.wrappedKeys);
   return wrapped
     .sort(([left], [right]) => left - right)
-    .map(([number, hex]) =>
-      unwrapDataKey(settingsOf(env).MASTER_KEYS, row.id, { number, wrapped: Buffer.from(hex, 'hex') }),
-    );
+    .map(([number, hex]) => ({ number, wrapped: Buffer.from(hex, 'hex') }));
+}
+
+function keysOf(env: Env, row: AccountRow): SealingKey[] {
+  return wrappedKeysOf(row).map((key) => unwrapDataKey(settingsOf(env).MASTER_KEYS, row.id, key));
 }
 
 function placeOf(accountId: string): SealedPlace {

@@ -44,6 +44,7 @@ const CASES: Record<string, Case> = {
   'DELETE /v1/admin/invites/:id': { kind: 'operator' },
   'GET /v1/account': { kind: 'self' },
   'PATCH /v1/account': { kind: 'self', body: { name: 'Taken over', in_doubt_policy: 'hold' } },
+  'POST /v1/admin/master-key/rewrap': { kind: 'operator' },
   'POST /v1/admin/accounts': { kind: 'operator' },
   'GET /v1/admin/accounts': { kind: 'operator' },
   'GET /v1/admin/accounts/:id': { kind: 'operator' },

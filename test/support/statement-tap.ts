@@ -38,6 +38,11 @@ const SYSTEM_STATEMENTS: readonly { readonly file: string; readonly looksLike: R
     file: 'list-accounts.ts',
     looksLike: /^select .* from "accounts" (?:where "accounts"."account_id" [<>] \? )?order by .* limit \?$/,
   },
+  {
+    file: 'list-accounts-to-rewrap.ts',
+    looksLike:
+      /^select .* from "accounts" where .*\(EXISTS \(SELECT 1 FROM data_keys k .*"email_hash" AS INTEGER\) < \?\)/,
+  },
 ];
 
 /** A test that reaches around the store on purpose starts its statement with this. */

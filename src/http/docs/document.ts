@@ -15,6 +15,7 @@ import { createDocument, type ZodOpenApiOperationObject, type ZodOpenApiPathsObj
 import { accountDocs } from '../routes/account.docs.ts';
 import { adminAccountDocs } from '../routes/admin-accounts.docs.ts';
 import { adminInviteDocs } from '../routes/admin-invites.docs.ts';
+import { adminMasterKeyDocs } from '../routes/admin-master-key.docs.ts';
 import { apiKeyDocs } from '../routes/api-keys.docs.ts';
 import { domainDocs } from '../routes/domains.docs.ts';
 import { emailAttachmentDocs } from '../routes/email-attachments.docs.ts';
@@ -45,6 +46,7 @@ export const RESOURCES: readonly ResourceDocs[] = [
   accountDocs,
   adminAccountDocs,
   adminInviteDocs,
+  adminMasterKeyDocs,
   confirmDocs,
   healthDocs,
 ];

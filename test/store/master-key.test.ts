@@ -1,0 +1,101 @@
+/** A new master key: what the old one wrapped is wrapped anew, and the old one is not needed any more. */
+import { env } from 'cloudflare:workers';
+import { beforeAll, describe, expect, it } from 'vitest';
+import { type Env, settingsOf } from '../../src/env.ts';
+import { newId } from '../../src/ids.ts';
+import { emailHashesOf } from '../../src/services/account-profile.ts';
+import { createAccount, getAccount } from '../../src/services/accounts.ts';
+import { rewrapDataKeys } from '../../src/services/rewrap-data-keys.ts';
+import { operatorContext } from '../../src/services/service-context.ts';
+import { replaceEmailHash, replaceWrappedKey } from '../../src/store/data-keys.ts';
+import { scopeOfOperator } from '../../src/store/db.ts';
+import { findSendingState } from '../../src/store/sending-state.ts';
+import { isAddressConfirmed } from '../../src/store/system/find-confirmed-address.ts';
+import { callAsOperator, jsonOf } from '../support/control-plane.ts';
+
+const SECOND = `2:${btoa('x'.repeat(32))}`;
+const withKeys = (keys: string) => ({ ...env, MASTER_KEYS: keys }) as unknown as Env;
+const first = env as unknown as Env;
+const both = withKeys(`${env.MASTER_KEYS},${SECOND}`);
+const second = withKeys(SECOND);
+
+async function open(settings: Env, name: string) {
+  const context = operatorContext(settings, newId('account'), 'req_test');
+  await createAccount(context, { name, email: `${name}@example.net` });
+  return context.scope.accountId;
+}
+
+const nameIn = async (settings: Env, id: string) =>
+  (await getAccount(operatorContext(settings, id, 'req_test'))).name;
+
+async function rewrapAll(settings: Env): Promise<number> {
+  let rewrapped = 0;
+  for (;;) {
+    const step = await rewrapDataKeys(settings, 'req_test', 3);
+    rewrapped += step.rewrapped;
+    if (step.remaining === 0) return rewrapped;
+    expect(step.rewrapped).toBe(3);
+  }
+}
+
+describe('a new master key', () => {
+  let ids: string[];
+
+  beforeAll(async () => {
+    ids = [];
+    for (let index = 0; index < 7; index++) ids.push(await open(first, `before-${index}`));
+    ids.push(await open(both, 'between'));
+  });
+
+  it('wraps the data keys of all accounts in steps, after which the old one opens nothing and is not needed', async () => {
+    expect(settingsOf(second).MASTER_KEYS.map(({ version }) => version)).toEqual([2]);
+    await expect(nameIn(second, ids[0] ?? '')).rejects.toThrow();
+    expect(await rewrapAll(both)).toBeGreaterThanOrEqual(7);
+    for (const [index, id] of ids.slice(0, 7).entries()) {
+      expect(await nameIn(second, id)).toBe(`before-${index}`);
+      expect(await nameIn(both, id)).toBe(`before-${index}`);
+      await expect(nameIn(first, id)).rejects.toThrow();
+    }
+    expect(await nameIn(second, ids[7] ?? '')).toBe('between');
+    expect((await rewrapDataKeys(both, 'req_test')).rewrapped).toBe(0);
+  });
+
+  it('still recognises the addresses of before', async () => {
+    for (const name of ['before-0', 'between']) {
+      expect(await isAddressConfirmed(env.DB, emailHashesOf(second, `${name}@example.net`))).toBe(true);
+    }
+  });
+
+  it('leaves audit rows in the accounts that it changed, and in no other', async () => {
+    const rows = await env.DB.prepare(
+      "/* raw */ SELECT account_id FROM audit_log WHERE action = 'account.rewrapped'",
+    ).all<{ account_id: string }>();
+    const audited = rows.results.map(({ account_id }) => account_id);
+    expect(audited).toEqual(expect.arrayContaining(ids.slice(0, 7)));
+    expect(audited).not.toContain(ids[7]);
+  });
+
+  it('leaves alone what somebody else replaced meanwhile', async () => {
+    const scope = scopeOfOperator(env.DB, ids[0] ?? '');
+    const wrapped = async () => (await findSendingState(scope))?.dataKeys[0]?.wrapped;
+    const now = await wrapped();
+    const audit = { actor: 'operator', action: 'test.late', target: scope.accountId };
+    const after = { number: 1, wrapped: new Uint8Array([1, 2, 3]), masterVersion: 2 };
+    await replaceWrappedKey(scope, { before: new Uint8Array([9]), after }, audit);
+    await replaceEmailHash(scope, { before: '1:old', after: '2:new' }, audit);
+    expect(await wrapped()).toEqual(now);
+    const audited = await env.DB.prepare(
+      "/* raw */ SELECT 1 FROM audit_log WHERE action = 'test.late'",
+    ).all();
+    expect(audited.results).toEqual([]);
+    expect(await isAddressConfirmed(env.DB, ['2:new'])).toBe(false);
+  });
+
+  it('is asked for by the operator, who is told how much remains', async () => {
+    const response = await callAsOperator('/v1/admin/master-key/rewrap', { method: 'POST' });
+    expect([response.status, await jsonOf(response)]).toEqual([
+      200,
+      { object: 'master_key', version: 1, rewrapped: 0, remaining: 0 },
+    ]);
+  });
+});
