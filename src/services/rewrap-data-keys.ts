@@ -3,6 +3,7 @@
  * data is sealed anew, because the data keys stay what they are; both versions open meanwhile.
  */
 import { unwrapDataKey, wrapDataKey } from '../crypto/data-key.ts';
+import { equalSecrets } from '../crypto/equal.ts';
 import { sealedKeyNumber } from '../crypto/seal.ts';
 import { type Env, settingsOf } from '../env.ts';
 import { replaceEmailHash, replaceWrappedKey } from '../store/data-keys.ts';
@@ -60,7 +61,7 @@ async function rewrap(
   // The hash first: the account is found again as long as its keys are of before.
   const { email } = openProfile(env, row);
   const hash = email === null ? null : emailHashOf(env, email);
-  if (row.emailHash !== null && hash !== null && row.emailHash !== hash) {
+  if (row.emailHash !== null && hash !== null && !equalSecrets(row.emailHash, hash)) {
     await replaceEmailHash(scope, { before: row.emailHash, after: hash }, audit);
   }
   for (const key of wrappedKeysOf(row)) {
