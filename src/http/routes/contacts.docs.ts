@@ -174,11 +174,9 @@ export const contactDocs: ResourceDocs = {
               id: idOf('list'),
               name: z.string(),
               created_at: isoTime,
-              status: z
-                .enum(['confirmed', 'pending'])
-                .meta({
-                  description: 'Of the contact on the list: pending until a double opt-in is confirmed.',
-                }),
+              status: z.enum(['confirmed', 'pending']).meta({
+                description: 'Of the contact on the list: pending until a double opt-in is confirmed.',
+              }),
             }),
           ),
           example: examplePage({ id: segment, name: 'News', created_at: EXAMPLE_TIME, status: 'confirmed' }),
