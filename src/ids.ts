@@ -17,6 +17,10 @@ export const ID_PREFIXES = {
   event: 'evt',
   webhook: 'whk',
   suppression: 'sup',
+  contact: 'con',
+  contactProperty: 'prp',
+  list: 'lst',
+  topic: 'top',
   invite: 'inv',
   audit: 'aud',
   request: 'req',
@@ -63,8 +67,17 @@ export function parseMessageId(id: string): { createdAtMs: number; shard: number
 
 /** The smallest message id that a clock at `atMs` could have made. */
 export function firstMessageIdAt(atMs: number): string {
+  return firstId('message', atMs);
+}
+
+/** The smallest id that `newId` could have made at `atMs`. */
+export function firstIdAt(kind: Exclude<IdKind, 'message'>, atMs: number): string {
+  return firstId(kind, atMs);
+}
+
+function firstId(kind: IdKind, atMs: number): string {
   const zeros = ALPHABET.charAt(0).repeat(BODY_LENGTH - TIME_LENGTH);
-  return `${ID_PREFIXES.message}_${encode(Math.max(0, atMs), TIME_LENGTH)}${zeros}`;
+  return `${ID_PREFIXES[kind]}_${encode(Math.max(0, atMs), TIME_LENGTH)}${zeros}`;
 }
 
 /** Attachments have no ids of their own: the email's, and their place in it. */

@@ -13,7 +13,8 @@ import { actorName, type ServiceContext } from './service-context.ts';
 
 export interface Suppression {
   readonly id: string;
-  readonly email: string;
+  /** null where the address was erased: what is suppressed is known by its hash alone. */
+  readonly email: string | null;
   readonly origin: SuppressionOrigin;
   readonly sourceId: string | null;
   readonly createdAt: number;
@@ -120,6 +121,13 @@ async function tell(
   await recordAccountEvents(context, events);
 }
 
+/** What takes the place of a sealed address when the person is erased. */
+export function erasedAddress(keys: readonly SealingKey[], accountId: string, rowId: string): Uint8Array {
+  const sealingKey = keys.at(-1);
+  if (!sealingKey) throw new AppError('unavailable');
+  return seal(sealingKey, placeOf(accountId, rowId), new Uint8Array());
+}
+
 function keyOf(keys: readonly SealingKey[], idOrEmail: string): store.SuppressionKey | undefined {
   if (isId('suppression', idOrEmail)) return { id: idOrEmail };
   const parsed = parseMailbox(idOrEmail);
@@ -141,7 +149,7 @@ function opened(
   { sealedAddress, ...record }: store.SuppressionRecord,
 ): Suppression {
   const address = unseal(keys, placeOf(scope.accountId, record.id), sealedAddress);
-  return { ...record, email: decoder.decode(address) };
+  return { ...record, email: decoder.decode(address) || null };
 }
 
 function placeOf(accountId: string, rowId: string) {

@@ -18,7 +18,9 @@ import { seenStatements } from '../support/statement-tap.ts';
 
 type Case =
   /** The first `:id` of the path is of this kind; a second one is a number. */
-  | { readonly kind: 'object'; readonly id: IdKind; readonly body?: unknown }
+  | { readonly kind: 'object'; readonly id: IdKind; readonly body?: unknown; readonly also?: IdKind }
+  /** The same, where what is not there counts as deleted already. */
+  | { readonly kind: 'gone'; readonly id: IdKind; readonly also?: IdKind }
   /** Answers only what the account owns. */
   | { readonly kind: 'list'; readonly of: IdKind; readonly query?: undefined }
   /** The same, and knows no pages. */
@@ -111,6 +113,57 @@ const CASES: Record<string, Case> = {
   'GET /v1/suppressions': { kind: 'list', of: 'suppression' },
   'GET /v1/suppressions/:id': { kind: 'object', id: 'suppression' },
   'DELETE /v1/suppressions/:id': { kind: 'object', id: 'suppression' },
+  'POST /v1/lists': { kind: 'body' },
+  'GET /v1/lists': { kind: 'list', of: 'list' },
+  'GET /v1/lists/:id': { kind: 'object', id: 'list' },
+  'PATCH /v1/lists/:id': { kind: 'object', id: 'list', body: { name: 'Taken over' } },
+  'DELETE /v1/lists/:id': { kind: 'gone', id: 'list' },
+  'GET /v1/lists/:id/contacts': { kind: 'object', id: 'list' },
+  'POST /v1/segments': { kind: 'body' },
+  'GET /v1/segments': { kind: 'list', of: 'list' },
+  'GET /v1/segments/:id': { kind: 'object', id: 'list' },
+  'PATCH /v1/segments/:id': { kind: 'object', id: 'list', body: { name: 'Taken over' } },
+  'DELETE /v1/segments/:id': { kind: 'gone', id: 'list' },
+  'GET /v1/segments/:id/contacts': { kind: 'object', id: 'list' },
+  'POST /v1/audiences': { kind: 'body' },
+  'GET /v1/audiences': { kind: 'list', of: 'list' },
+  'GET /v1/audiences/:id': { kind: 'object', id: 'list' },
+  'PATCH /v1/audiences/:id': { kind: 'object', id: 'list', body: { name: 'Taken over' } },
+  'DELETE /v1/audiences/:id': { kind: 'gone', id: 'list' },
+  'GET /v1/audiences/:id/contacts': { kind: 'object', id: 'list' },
+  'POST /v1/audiences/:id/contacts': { kind: 'object', id: 'list', body: { email: 'a@example.com' } },
+  'GET /v1/audiences/:id/contacts/:id': { kind: 'object', id: 'list', also: 'contact' },
+  'PATCH /v1/audiences/:id/contacts/:id': {
+    kind: 'object',
+    id: 'list',
+    also: 'contact',
+    body: { unsubscribed: true },
+  },
+  'DELETE /v1/audiences/:id/contacts/:id': { kind: 'gone', id: 'list', also: 'contact' },
+  'POST /v1/contacts': { kind: 'body' },
+  'GET /v1/contacts': { kind: 'list', of: 'contact' },
+  'GET /v1/contacts/:id': { kind: 'object', id: 'contact' },
+  'PATCH /v1/contacts/:id': { kind: 'object', id: 'contact', body: { unsubscribed: true } },
+  'DELETE /v1/contacts/:id': { kind: 'object', id: 'contact' },
+  'GET /v1/contacts/:id/segments': { kind: 'object', id: 'contact' },
+  'POST /v1/contacts/:id/segments/:id': { kind: 'object', id: 'contact', also: 'list' },
+  'DELETE /v1/contacts/:id/segments/:id': { kind: 'object', id: 'contact', also: 'list' },
+  'GET /v1/contacts/:id/topics': { kind: 'object', id: 'contact' },
+  'PATCH /v1/contacts/:id/topics': { kind: 'object', id: 'contact', body: [] },
+  'POST /v1/topics': { kind: 'body' },
+  'GET /v1/topics': { kind: 'list', of: 'topic' },
+  'GET /v1/topics/:id': { kind: 'object', id: 'topic' },
+  'PATCH /v1/topics/:id': { kind: 'object', id: 'topic', body: { name: 'Taken over' } },
+  'DELETE /v1/topics/:id': { kind: 'object', id: 'topic' },
+  'POST /v1/contact-properties': { kind: 'body' },
+  'GET /v1/contact-properties': { kind: 'list', of: 'contactProperty' },
+  'GET /v1/contact-properties/:id': { kind: 'object', id: 'contactProperty' },
+  'PATCH /v1/contact-properties/:id': {
+    kind: 'object',
+    id: 'contactProperty',
+    body: { fallback_value: 'Taken over' },
+  },
+  'DELETE /v1/contact-properties/:id': { kind: 'object', id: 'contactProperty' },
 };
 
 /** `ALL` is middleware; validators and handlers of one route are listed one by one. */
@@ -132,8 +185,8 @@ async function createdId(path: string, body: unknown, account: TestAccount): Pro
   return textAt(await jsonOf(response), 'id');
 }
 
-function pathOf(pattern: string, id: string): string {
-  return pattern.replace(':id', id).replace(':id', '0');
+function pathOf(pattern: string, id: string, second = '0'): string {
+  return pattern.replace(':id', id).replace(':id', second);
 }
 
 async function everythingOf(account: TestAccount): Promise<string[]> {
@@ -167,6 +220,19 @@ beforeAll(async () => {
   const relay = { host: '127.0.0.1', port: inject('smtpPort'), tls: 'none' };
   owned.set('relay', await createdId('/v1/relays', relay, owner));
   owned.set('suppression', await createdId('/v1/suppressions', { email: 'gone@example.com' }, owner));
+  const list = await createdId('/v1/lists', { name: 'Private' }, owner);
+  owned.set('list', list);
+  const topic = await createdId('/v1/topics', { name: 'Private', default_subscription: 'opt_in' }, owner);
+  owned.set('topic', topic);
+  const property = { key: 'private', type: 'string', is_filterable: true };
+  owned.set('contactProperty', await createdId('/v1/contact-properties', property, owner));
+  const contact = {
+    email: 'member@example.com',
+    properties: { private: 'x' },
+    segments: [{ id: list }],
+    topics: [{ id: topic, subscription: 'opt_out' }],
+  };
+  owned.set('contact', await createdId('/v1/contacts', contact, owner));
   const webhook = { endpoint: 'http://127.0.0.1:9/hooks', backfill: false };
   owned.set('webhook', await createdId('/v1/webhooks', webhook, owner));
   await callAsOperator(`/v1/admin/accounts/${owner.id}/domains/owner.example`, { method: 'PUT', body: {} });
@@ -185,15 +251,23 @@ describe('isolation of accounts', () => {
   for (const route of ROUTES) {
     const testCase = CASES[route];
     const [method = '', pattern = ''] = route.split(' ');
-    if (testCase?.kind === 'object') {
+    if (testCase?.kind === 'object' || testCase?.kind === 'gone') {
       it(`${route} answers for another account's id exactly as for a missing one`, async () => {
-        const request = { method, key: stranger.key, body: testCase.body };
+        const body = testCase.kind === 'object' ? testCase.body : undefined;
+        const request = { method, key: stranger.key, body };
+        const { also } = testCase;
         const missing = testCase.id === 'message' ? newMessageId(0) : newId(testCase.id);
+        const others =
+          also === undefined || also === 'message' ? ['0', '0'] : [owned.get(also) ?? '', newId(also)];
         const answers: string[] = [];
         const statements: string[][] = [];
-        for (const id of [owned.get(testCase.id) ?? '', missing]) {
+        for (const [index, id] of [owned.get(testCase.id) ?? '', missing].entries()) {
           const before = seenStatements().length;
-          answers.push(await fingerprint(await call(pathOf(pattern, id), request)));
+          const other = others[index] ?? '';
+          const answer = await fingerprint(await call(pathOf(pattern, id, other), request));
+          // What was deleted is named as it was given.
+          const [named, at] = also === undefined ? [id, '(id)'] : [other, '(other id)'];
+          answers.push(testCase.kind === 'gone' ? answer.replaceAll(named, at) : answer);
           statements.push(
             seenStatements()
               .slice(before)
@@ -201,7 +275,7 @@ describe('isolation of accounts', () => {
           );
         }
         expect(answers[0]).toBe(answers[1]);
-        expect(answers[0]).toMatch(/^\[404,/);
+        expect(answers[0]).toMatch(testCase.kind === 'gone' ? /^\[200,/ : /^\[404,/);
         expect(statements[0]).toEqual(statements[1]);
       });
     }
@@ -356,6 +430,92 @@ describe('isolation of accounts', () => {
     expect(answers[0]).toMatch(/^\[404,/);
   });
 
+  it('does not put an own contact on a list of another account, nor let it choose about its topics', async () => {
+    const own = { email: 'own@example.com' };
+    const contact = await createdId('/v1/contacts', own, stranger);
+    for (const [kind, requestOf] of [
+      [
+        'list',
+        (id: string): [string, string, unknown] => [
+          `/v1/contacts/${contact}/segments/${id}`,
+          'POST',
+          undefined,
+        ],
+      ],
+      [
+        'list',
+        (id: string): [string, string, unknown] => [
+          `/v1/contacts/${contact}/segments/${id}`,
+          'DELETE',
+          undefined,
+        ],
+      ],
+      [
+        'list',
+        (id: string): [string, string, unknown] => ['/v1/contacts', 'POST', { ...own, segments: [{ id }] }],
+      ],
+      [
+        'list',
+        (id: string): [string, string, unknown] => ['/v1/contacts', 'POST', { ...own, audience_id: id }],
+      ],
+      [
+        'list',
+        (id: string): [string, string, unknown] => ['/v1/lists', 'POST', { name: 'x', filter: { list: id } }],
+      ],
+      [
+        'topic',
+        (id: string): [string, string, unknown] => [
+          `/v1/contacts/${contact}/topics`,
+          'PATCH',
+          [{ id, subscription: 'opt_in' }],
+        ],
+      ],
+      [
+        'topic',
+        (id: string): [string, string, unknown] => [
+          '/v1/contacts',
+          'POST',
+          { ...own, topics: [{ id, subscription: 'opt_in' }] },
+        ],
+      ],
+      [
+        'topic',
+        (id: string): [string, string, unknown] => [
+          '/v1/lists',
+          'POST',
+          { name: 'x', filter: { topic: id, subscription: 'opt_in' } },
+        ],
+      ],
+    ] as const) {
+      const answers: string[] = [];
+      for (const id of [owned.get(kind) ?? '', newId(kind)]) {
+        const [path, method, body] = requestOf(id);
+        answers.push(await fingerprint(await call(path, { key: stranger.key, method, body })));
+      }
+      expect(answers[0]).toBe(answers[1]);
+      expect(answers[0]).toMatch(/^\[4(?:04|22),/);
+    }
+    const property = { name: 'x', filter: { property: 'private', equals: 'x' } };
+    expect((await call('/v1/lists', { key: stranger.key, body: property })).status).toBe(422);
+    await call(`/v1/contacts/${contact}`, { key: stranger.key, method: 'DELETE' });
+  });
+
+  it('does not find the address of a contact of another account', async () => {
+    for (const path of ['member@example.com', 'member%40example.com']) {
+      expect((await call(`/v1/contacts/${path}`, { key: stranger.key })).status).toBe(404);
+    }
+    for (const query of ['email=member@example.com', 'domain=example.com']) {
+      expect(await jsonOf(await call(`/v1/contacts?${query}`, { key: owner.key }))).toMatchObject({
+        data: [{ id: owned.get('contact') }],
+      });
+      expect(await jsonOf(await call(`/v1/contacts?${query}`, { key: stranger.key }))).toMatchObject({
+        data: [],
+      });
+    }
+    const missing = `/v1/contacts?segment_id=${owned.get('list')}`;
+    expect((await call(missing, { key: stranger.key })).status).toBe(404);
+  });
+
   it('does not tell that another account has a domain', async () => {
     const response = await call('/v1/domains', { key: stranger.key, body: { name: 'owner.example' } });
     expect(response.status).toBe(201);
@@ -366,12 +526,43 @@ describe('isolation of accounts', () => {
     const before = await everythingOf(owner);
     for (const route of ROUTES) {
       const testCase = CASES[route];
-      if (testCase?.kind !== 'object') continue;
+      if (testCase?.kind !== 'object' && testCase?.kind !== 'gone') continue;
       const [method = '', pattern = ''] = route.split(' ');
-      const path = pathOf(pattern, owned.get(testCase.id) ?? '');
-      await (await call(path, { method, key: stranger.key, body: testCase.body })).arrayBuffer();
+      const other = testCase.also && owned.get(testCase.also);
+      const path = pathOf(pattern, owned.get(testCase.id) ?? '', other);
+      const body = testCase.kind === 'object' ? testCase.body : undefined;
+      await (await call(path, { method, key: stranger.key, body })).arrayBuffer();
     }
     expect(await everythingOf(owner)).toEqual(before);
+  });
+
+  it('has the database itself refuse a member, a choice or a value across accounts', async () => {
+    const inserts = [
+      `INSERT INTO list_members (account_id, list_id, contact_id, status, created_at) VALUES (?1, ?2, ?3, 'confirmed', 0)`,
+      `INSERT INTO contact_topics (account_id, topic_id, contact_id, subscription, updated_at) VALUES (?1, ?2, ?3, 'opt_in', 0)`,
+      `INSERT INTO contact_values (account_id, property_id, contact_id, value_hash) VALUES (?1, ?2, ?3, x'00')`,
+    ];
+    const contactOf = async (account: TestAccount) =>
+      createdId('/v1/contacts', { email: 'cross@example.com' }, account);
+    const [own, foreign] = [await contactOf(owner), await contactOf(stranger)];
+    for (const [index, kind] of (['list', 'topic', 'contactProperty'] as const).entries()) {
+      const insert = env.DB.prepare(`/* raw */ ${inserts[index]}`);
+      const id = owned.get(kind);
+      for (const [account, contact] of [
+        [owner.id, foreign],
+        [stranger.id, foreign],
+        [stranger.id, own],
+      ]) {
+        await expect(insert.bind(account, id, contact).run()).rejects.toThrow(/FOREIGN KEY/);
+      }
+      await insert.bind(owner.id, id, own).run();
+    }
+    for (const [account, id] of [
+      [owner, own],
+      [stranger, foreign],
+    ] as const) {
+      await call(`/v1/contacts/${id}`, { key: account.key, method: 'DELETE' });
+    }
   });
 
   it('has the database itself refuse a link between two accounts', async () => {

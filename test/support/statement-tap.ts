@@ -4,7 +4,7 @@
  * `src/store/system/`, each named here by what it looks like.
  */
 const TABLES =
-  /\b(?:accounts|data_keys|api_keys|domains|relays|audit_log|outboxes|suppressions|api_key_secrets)\b/;
+  /\b(?:accounts|data_keys|api_keys|domains|relays|audit_log|outboxes|suppressions|api_key_secrets|contacts|contact_properties|contact_values|lists|list_members|topics|contact_topics)\b/;
 const ACCOUNT_ID = /^acc_/;
 
 const SYSTEM_STATEMENTS: readonly { readonly file: string; readonly looksLike: RegExp }[] = [

@@ -51,6 +51,24 @@ const suppressed = async () => {
   await got(resend.suppressions.add({ email: address }));
   return address;
 };
+const listId = async () => (await got(resend.segments.create({ name: 'A list' }))).id;
+const topicId = async () =>
+  (await got(resend.topics.create({ name: 'A topic', defaultSubscription: 'opt_in' }))).id;
+const propertyId = async () => {
+  const key = `p${Math.random().toString(36).slice(2)}`;
+  return (await got(resend.contactProperties.create({ key, type: 'string', fallbackValue: 'x' }))).id;
+};
+const newAddress = () => `${Math.random().toString(36).slice(2)}@example.net`;
+const contactEmail = async () => {
+  const address = newAddress();
+  await got(resend.contacts.create({ email: address, firstName: 'Ann' }));
+  return address;
+};
+const member = async () => {
+  const [segmentId, address] = [await listId(), newAddress()];
+  await got(resend.contacts.create({ email: address, segments: [{ id: segmentId }] }));
+  return { segmentId, email: address };
+};
 const webhookIdOf = async () =>
   (await got(resend.webhooks.create({ endpoint: endpoint(), events: ['email.sent'] }))).id;
 const withAttachment = async () => {
@@ -76,6 +94,63 @@ const CALLS: Readonly<Record<string, () => Promise<unknown>>> = {
   'apiKeys.remove': async () => got(resend.apiKeys.remove(await keyId())),
   'batch.create': () => got(resend.batch.create([email, { ...email, scheduledAt: later() }])),
   'batch.send': () => got(resend.batch.send([email], { batchValidation: 'permissive' })),
+  'audiences.create': () => got(resend.audiences.create({ name: 'One' })),
+  'audiences.get': async () => got(resend.audiences.get(await listId())),
+  'audiences.list': () => got(resend.audiences.list()),
+  'audiences.remove': async () => got(resend.audiences.remove(await listId())),
+  'audiences.update': async () => got(resend.audiences.update(await listId(), { name: 'Renamed' })),
+  'contactProperties.create': propertyId,
+  'contactProperties.get': async () => {
+    const property = await got(resend.contactProperties.get(await propertyId()));
+    expect(property).toMatchObject({ type: 'string', fallbackValue: 'x' });
+    return property;
+  },
+  'contactProperties.list': () => got(resend.contactProperties.list({ limit: 5 })),
+  'contactProperties.remove': async () => got(resend.contactProperties.remove(await propertyId())),
+  'contactProperties.update': async () =>
+    got(resend.contactProperties.update({ id: await propertyId(), fallbackValue: null })),
+  'contacts.create': async () => {
+    // The way of old, by audience.
+    const audienceId = await listId();
+    const made = await got(resend.contacts.create({ audienceId, email: newAddress(), unsubscribed: true }));
+    expect(await got(resend.contacts.get({ id: made.id, audienceId }))).toMatchObject({ unsubscribed: true });
+    return [await contactEmail(), made];
+  },
+  'contacts.get': async () => got(resend.contacts.get(await contactEmail())),
+  'contacts.list': async () => {
+    const { segmentId, email: address } = await member();
+    expect((await got(resend.contacts.list({ segmentId }))).data).toMatchObject([{ email: address }]);
+    return got(resend.contacts.list({ limit: 5 }));
+  },
+  'contacts.remove': async () => {
+    const { segmentId, email: address } = await member();
+    await got(resend.contacts.remove({ email: address, audienceId: segmentId }));
+    return got(resend.contacts.remove(await contactEmail()));
+  },
+  'contacts.segments.add': async () => {
+    const [segmentId, address] = [await listId(), await contactEmail()];
+    return got(resend.contacts.segments.add({ email: address, segmentId }));
+  },
+  'contacts.segments.list': async () => {
+    const { segmentId, email: address } = await member();
+    const { data } = await got(resend.contacts.segments.list({ email: address, limit: 5 }));
+    expect(data).toMatchObject([{ id: segmentId }]);
+    return data;
+  },
+  'contacts.segments.remove': async () => got(resend.contacts.segments.remove(await member())),
+  'contacts.topics.list': async () => got(resend.contacts.topics.list({ email: await contactEmail() })),
+  'contacts.topics.update': async () => {
+    const [address, id] = [await contactEmail(), await topicId()];
+    const topics = [{ id, subscription: 'opt_out' as const }];
+    return got(resend.contacts.topics.update({ email: address, topics }));
+  },
+  'contacts.update': async () => {
+    const address = await contactEmail();
+    await got(resend.contacts.update({ email: address, firstName: null, unsubscribed: true }));
+    const changed = await got(resend.contacts.get({ email: address }));
+    expect(changed).toMatchObject({ first_name: null, unsubscribed: true });
+    return changed;
+  },
   'domains.create': domainId,
   'domains.get': async () => got(resend.domains.get(await domainId())),
   'domains.list': () => got(resend.domains.list()),
@@ -102,6 +177,11 @@ const CALLS: Readonly<Record<string, () => Promise<unknown>>> = {
     const headers = { authorization: `Bearer ${client.token}` };
     return got(resend.fetchRequest('/domains', { method: 'GET', headers }));
   },
+  'segments.create': () => got(resend.segments.create({ name: 'One' })),
+  'segments.get': async () => got(resend.segments.get(await listId())),
+  'segments.list': () => got(resend.segments.list({ limit: 5 })),
+  'segments.remove': async () => got(resend.segments.remove(await listId())),
+  'segments.update': async () => got(resend.segments.update(await listId(), { name: 'Renamed' })),
   'suppressions.add': suppressed,
   'suppressions.batch.add': () => got(resend.suppressions.batch.add({ emails: ['a@example.net'] })),
   'suppressions.batch.remove': async () =>
@@ -109,6 +189,11 @@ const CALLS: Readonly<Record<string, () => Promise<unknown>>> = {
   'suppressions.get': async () => got(resend.suppressions.get(await suppressed())),
   'suppressions.list': () => got(resend.suppressions.list({ origin: 'manual' })),
   'suppressions.remove': async () => got(resend.suppressions.remove(await suppressed())),
+  'topics.create': topicId,
+  'topics.get': async () => got(resend.topics.get(await topicId())),
+  'topics.list': () => got(resend.topics.list()),
+  'topics.remove': async () => got(resend.topics.remove(await topicId())),
+  'topics.update': async () => got(resend.topics.update({ id: await topicId(), name: 'Renamed' })),
   'webhooks.create': webhookIdOf,
   'webhooks.get': async () => got(resend.webhooks.get(await webhookIdOf())),
   'webhooks.list': () => got(resend.webhooks.list()),

@@ -17,16 +17,20 @@ import { adminAccountDocs } from '../routes/admin-accounts.docs.ts';
 import { adminInviteDocs } from '../routes/admin-invites.docs.ts';
 import { adminMasterKeyDocs } from '../routes/admin-master-key.docs.ts';
 import { apiKeyDocs } from '../routes/api-keys.docs.ts';
+import { contactPropertyDocs } from '../routes/contact-properties.docs.ts';
+import { contactDocs } from '../routes/contacts.docs.ts';
 import { domainDocs } from '../routes/domains.docs.ts';
 import { emailAttachmentDocs } from '../routes/email-attachments.docs.ts';
 import { emailExportDocs } from '../routes/email-export.docs.ts';
 import { emailDocs } from '../routes/emails.docs.ts';
 import { eventDocs } from '../routes/events.docs.ts';
+import { audienceDocs, listDocs } from '../routes/lists.docs.ts';
 import { confirmDocs } from '../routes/public/confirm.docs.ts';
 import { healthDocs } from '../routes/public/health.docs.ts';
 import { rawEmailDocs } from '../routes/raw-emails.docs.ts';
 import { relayDocs } from '../routes/relays.docs.ts';
 import { suppressionDocs } from '../routes/suppressions.docs.ts';
+import { topicDocs } from '../routes/topics.docs.ts';
 import { webhookDocs } from '../routes/webhooks.docs.ts';
 import { accessOf, ERROR_EXAMPLES, errorCodesOf, errorSchema, errorStatusOf } from './error-docs.ts';
 import type { OperationDocs, ResourceDocs, ResponseDocs } from './resource-docs.ts';
@@ -41,6 +45,11 @@ export const RESOURCES: readonly ResourceDocs[] = [
   apiKeyDocs,
   relayDocs,
   suppressionDocs,
+  contactDocs,
+  listDocs,
+  audienceDocs,
+  topicDocs,
+  contactPropertyDocs,
   webhookDocs,
   eventDocs,
   accountDocs,

@@ -22,7 +22,7 @@ const id = exampleId('suppression');
 
 const fields = {
   id: idOf('suppression'),
-  email: z.string(),
+  email: z.string().nullable().meta({ description: 'null where the address was erased with its contact.' }),
   origin: z.enum(['manual', 'bounce', 'complaint', 'unsubscribe']).meta({ description: 'Why it is there.' }),
   source_id: z.string().nullable().meta({ description: 'What it came from, for instance an email.' }),
   created_at: isoTime,

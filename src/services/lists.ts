@@ -1,0 +1,154 @@
+/** Lists: of members, or of those for whom a filter holds. What the `resend` SDK calls segments or audiences. */
+import type { SealingKey } from '../crypto/seal.ts';
+import { sealJson, unsealJson } from '../crypto/sealed-json.ts';
+import { AppError } from '../errors.ts';
+import { newId } from '../ids.ts';
+import * as store from '../store/lists.ts';
+import type { Page, PageOf } from '../store/page.ts';
+import type { MemberStatus } from '../store/schema/lists.ts';
+import { getDataKeys } from './account-state.ts';
+import { changedMeanwhile, emptyInSteps } from './sealed-resource.ts';
+import { compileFilter, type Filter } from './segment-filter.ts';
+import { actorName, type ServiceContext } from './service-context.ts';
+
+const MAX_LISTS = 1000;
+
+export interface List {
+  readonly id: string;
+  readonly name: string;
+  /** null: its members are those who were put on it. */
+  readonly filter: Filter | null;
+  /** Who is put on it counts once he has confirmed. */
+  readonly doubleOptIn: boolean;
+  readonly createdAt: number;
+}
+
+interface Content {
+  readonly name: string;
+  readonly filter?: Filter;
+}
+
+export async function createList(
+  context: ServiceContext,
+  input: { readonly name: string; readonly filter?: Filter | undefined; readonly doubleOptIn: boolean },
+): Promise<List> {
+  const { scope, actor } = context;
+  const { name, filter, doubleOptIn } = input;
+  // A filter that cannot be read would be found out by the broadcast.
+  if (filter) await compileFilter(context, filter);
+  checkKind(filter !== undefined, doubleOptIn);
+  const keys = await getDataKeys(context);
+  const createdAt = Date.now();
+  const id = newId('list', createdAt);
+  const content: Content = { name, ...(filter && { filter }) };
+  const sealed = sealJson(keys, placeOf(scope.accountId, id), content);
+  const audit = { actor: actorName(actor), action: 'list.created', target: id };
+  const row = { id, sealed, isDynamic: filter !== undefined, doubleOptIn, createdAt, updatedAt: createdAt };
+  if (!(await store.insertList(scope, row, { limit: MAX_LISTS, audit }))) {
+    throw new AppError('conflict', { reason: `This account has ${MAX_LISTS} lists already.` });
+  }
+  return { id, name, filter: filter ?? null, doubleOptIn, createdAt };
+}
+
+export async function getList(context: ServiceContext, id: string): Promise<List> {
+  const record = await store.findList(context.scope, id);
+  if (!record) throw listNotFound();
+  return opened(context, await getDataKeys(context), record);
+}
+
+export async function listLists(context: ServiceContext, page: PageOf): Promise<Page<List>> {
+  const keys = await getDataKeys(context);
+  const { rows, hasMore } = await store.listLists(context.scope, page);
+  return { rows: rows.map((record) => opened(context, keys, record)), hasMore };
+}
+
+/** The lists a contact was put on, with his status on each. */
+export async function listListsOfContact(
+  context: ServiceContext,
+  contactId: string,
+  page: PageOf,
+): Promise<Page<List & { readonly status: MemberStatus }>> {
+  const keys = await getDataKeys(context);
+  const { rows, hasMore } = await store.listListsOfContact(context.scope, contactId, page);
+  return {
+    rows: rows.map((record) => ({ ...opened(context, keys, record), status: record.status })),
+    hasMore,
+  };
+}
+
+export async function updateList(
+  context: ServiceContext,
+  id: string,
+  change: {
+    readonly name?: string | undefined;
+    readonly filter?: Filter | undefined;
+    readonly doubleOptIn?: boolean | undefined;
+  },
+): Promise<void> {
+  const { scope, actor } = context;
+  const record = await store.findList(scope, id);
+  if (!record) throw listNotFound();
+  const { filter, name, doubleOptIn = record.doubleOptIn } = change;
+  if (filter && !record.isDynamic) {
+    throw new AppError('invalid_field', { field: 'filter', reason: 'this list has members of its own' });
+  }
+  checkKind(record.isDynamic, doubleOptIn);
+  if (filter) await compileFilter(context, filter);
+  const keys = await getDataKeys(context);
+  const place = placeOf(scope.accountId, id);
+  const known = unsealJson<Content>(keys, place, record.sealed);
+  const content: Content = { ...known, ...(name !== undefined && { name }), ...(filter && { filter }) };
+  const audit = { actor: actorName(actor), action: 'list.updated', target: id };
+  const set = { sealed: sealJson(keys, place, content), doubleOptIn, knownAt: record.updatedAt };
+  if (!(await store.updateList(scope, id, set, audit))) throw changedMeanwhile();
+}
+
+/** The contacts stay. False where there is no such list. */
+export async function deleteList(context: ServiceContext, id: string): Promise<boolean> {
+  const { scope, actor } = context;
+  await emptyInSteps((limit) => store.thinList(scope, id, limit));
+  const audit = { actor: actorName(actor), action: 'list.deleted', target: id };
+  return store.deleteList(scope, id, audit);
+}
+
+/** With the status that somebody gets who is put on them. `fieldOf` names the field of an id. */
+export async function joinableLists(
+  context: ServiceContext,
+  ids: readonly string[],
+  fieldOf: (index: number) => string,
+): Promise<{ readonly id: string; readonly status: MemberStatus }[]> {
+  const found = new Map((await store.findLists(context.scope, ids)).map((list) => [list.id, list]));
+  return ids.map((id, index) => {
+    const list = found.get(id);
+    if (list && !list.isDynamic) return { id, status: list.doubleOptIn ? 'pending' : 'confirmed' };
+    const reason = list ? 'is of a list that has a filter' : 'is not of a list of this account';
+    throw new AppError('invalid_field', { field: fieldOf(index), reason });
+  });
+}
+
+export function listNotFound(): AppError {
+  // As the service whose SDK calls this says it.
+  return new AppError('not_found', { what: 'Audience' });
+}
+
+function checkKind(isDynamic: boolean, doubleOptIn: boolean): void {
+  if (isDynamic && doubleOptIn) {
+    throw new AppError('invalid_field', {
+      field: 'double_opt_in',
+      reason: 'nobody joins a list that has a filter',
+    });
+  }
+}
+
+function opened(
+  { scope }: ServiceContext,
+  keys: readonly SealingKey[],
+  { id, sealed, doubleOptIn, createdAt }: store.ListRecord,
+): List {
+  const { name, filter } = unsealJson<Content>(keys, placeOf(scope.accountId, id), sealed);
+  return { id, name, filter: filter ?? null, doubleOptIn, createdAt };
+}
+
+function placeOf(accountId: string, rowId: string) {
+  return { accountId, table: 'lists', column: 'sealed', rowId };
+}
