@@ -21,6 +21,8 @@ export const ID_PREFIXES = {
   contactProperty: 'prp',
   list: 'lst',
   topic: 'top',
+  template: 'tpl',
+  templateVersion: 'tpv',
   invite: 'inv',
   audit: 'aud',
   request: 'req',
