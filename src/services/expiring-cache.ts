@@ -1,3 +1,11 @@
+interface Limits<V> {
+  readonly ttlMs: number;
+  readonly maxEntries: number;
+  /** Of all entries together, for values of very different sizes. What weighs more alone is not remembered. */
+  readonly maxWeight?: number;
+  readonly weightOf?: (value: V) => number;
+}
+
 /**
  * A small map of values that are good for a limited time. Bounded: the oldest entry makes room.
  * What was read before a `forget` is never stored after it, so a revocation cannot be undone by a
@@ -5,10 +13,11 @@
  */
 export class ExpiringCache<V> {
   readonly #entries = new Map<string, { readonly value: V; readonly expiresAtMs: number }>();
-  readonly #limits: { readonly ttlMs: number; readonly maxEntries: number };
+  readonly #limits: Limits<V>;
+  #weight = 0;
   #generation = 0;
 
-  constructor(limits: { readonly ttlMs: number; readonly maxEntries: number }) {
+  constructor(limits: Limits<V>) {
     this.#limits = limits;
   }
 
@@ -26,15 +35,31 @@ export class ExpiringCache<V> {
 
   forget(matches: (value: V, key: string) => boolean): void {
     this.#generation++;
-    for (const [key, entry] of this.#entries) if (matches(entry.value, key)) this.#entries.delete(key);
+    for (const [key, entry] of this.#entries) if (matches(entry.value, key)) this.#delete(key);
   }
 
   #store(key: string, entry: { readonly value: V; readonly expiresAtMs: number }): void {
-    this.#entries.delete(key);
-    if (this.#entries.size >= this.#limits.maxEntries) {
+    this.#delete(key);
+    const { maxEntries, maxWeight = Number.POSITIVE_INFINITY } = this.#limits;
+    const weight = this.#weightOf(entry.value);
+    if (weight > maxWeight) return;
+    while (this.#entries.size >= maxEntries || this.#weight + weight > maxWeight) {
       const oldest = this.#entries.keys().next();
-      if (!oldest.done) this.#entries.delete(oldest.value);
+      if (oldest.done) break;
+      this.#delete(oldest.value);
     }
     this.#entries.set(key, entry);
+    this.#weight += weight;
+  }
+
+  #delete(key: string): void {
+    const entry = this.#entries.get(key);
+    if (!entry) return;
+    this.#weight -= this.#weightOf(entry.value);
+    this.#entries.delete(key);
+  }
+
+  #weightOf(value: V): number {
+    return this.#limits.weightOf?.(value) ?? 0;
   }
 }
