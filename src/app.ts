@@ -26,6 +26,7 @@ import { confirmationRoutes, registrationRoutes } from './http/routes/registrati
 import { relayRoutes } from './http/routes/relays.ts';
 import { suppressionRoutes } from './http/routes/suppressions.ts';
 import { topicRoutes } from './http/routes/topics.ts';
+import { templateRoutes } from './http/routes/templates.ts';
 import { webhookRoutes } from './http/routes/webhooks.ts';
 import { refuseOtherMethods, unknownRoute } from './http/unknown-route.ts';
 
@@ -69,4 +70,5 @@ app.route('/v1/audiences', audienceContactRoutes);
 app.route('/v1/relays', relayRoutes);
 app.route('/v1/suppressions', suppressionRoutes);
 app.route('/v1/topics', topicRoutes);
+app.route('/v1/templates', templateRoutes);
 app.route('/v1/webhooks', webhookRoutes);

@@ -1,6 +1,7 @@
 /** What all routes that send mail have in common on the wire. */
 import type { Context } from 'hono';
 import { AppError } from '../errors.ts';
+import { RefusedByLedger, type Sent } from '../services/send-emails.ts';
 import type { AppTypes } from './app-types.ts';
 
 export function idempotencyKeyOf(c: Context<AppTypes>): string | undefined {
@@ -16,4 +17,16 @@ export function setRateHeaders(
   c.header('ratelimit-limit', String(rate.limit));
   c.header('ratelimit-remaining', String(rate.remaining));
   c.header('ratelimit-reset', String(rate.resetSeconds));
+}
+
+/** What was sent, with the state of the key's send limit in the headers; also where it was refused. */
+export async function withRateHeaders(c: Context<AppTypes>, sending: Promise<Sent>): Promise<Sent['emails']> {
+  try {
+    const { emails, rate } = await sending;
+    setRateHeaders(c, rate);
+    return emails;
+  } catch (error) {
+    if (error instanceof RefusedByLedger) setRateHeaders(c, error.rate);
+    throw error;
+  }
 }

@@ -30,6 +30,8 @@ export interface MessageSummary {
   readonly relayId?: string;
   /** What to do about doubt; absent: as the account says. */
   readonly inDoubtPolicy?: 'retry' | 'hold';
+  /** What it was rendered from. */
+  readonly templateId?: string;
   /** Recipients that are reported and not mailed; their deliveries follow those of the others. */
   readonly rejected?: readonly RejectedRecipient[];
 }
@@ -66,6 +68,8 @@ export interface MessageContent {
   readonly head: MessageHead;
   /** Empty where they were staged. */
   readonly attachments: readonly Uint8Array[];
+  /** The request, where what it means may change: tells it from another in place of summary and head. */
+  readonly asGiven?: Uint8Array;
   /** What tells this content from another, in place of head and attachments. */
   readonly fingerprinted?: readonly Uint8Array[];
 }
@@ -104,8 +108,9 @@ export function sealMessage(
 ): SealedMessage & { readonly fingerprint: Uint8Array | undefined } {
   const summary = encoder.encode(JSON.stringify(message.summary));
   const head = encodeHead(message.head);
-  const content = message.fingerprinted ?? [head, ...message.attachments];
-  const fingerprint = fingerprintKey && fingerprintOf(fingerprintKey, [summary, ...content]);
+  const { asGiven } = message;
+  const content = message.fingerprinted ?? [...(asGiven ? [] : [head]), ...message.attachments];
+  const fingerprint = fingerprintKey && fingerprintOf(fingerprintKey, [asGiven ?? summary, ...content]);
   return {
     summary: seal(key, summaryPlace(identity), summary),
     head: piecesOf([head]).map((piece, index) => seal(key, piecePlace(identity, 'head', index), piece)),

@@ -59,6 +59,8 @@ export interface EmailDraft {
   readonly attachments: readonly Content[];
   readonly scheduledTime?: ScheduledTime;
   /** As in `MessageContent`. */
+  readonly asGiven?: Uint8Array;
+  /** As in `MessageContent`. */
   readonly fingerprinted?: readonly Uint8Array[];
 }
 

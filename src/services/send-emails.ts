@@ -165,13 +165,15 @@ async function stagedUpload(drafts: readonly EmailDraft[]): Promise<Upload | und
 }
 
 function contentOf(draft: EmailDraft, summary: MessageContent['summary']): MessageContent {
-  const { head, attachments, fingerprinted } = draft;
+  const { head, attachments, fingerprinted, asGiven } = draft;
+  const given = asGiven && { asGiven };
   const held = attachments.filter((content) => content instanceof Uint8Array);
   if (held.length === attachments.length) {
-    return { summary, head, attachments: held, ...(fingerprinted && { fingerprinted }) };
+    return { summary, head, attachments: held, ...(fingerprinted && { fingerprinted }), ...given };
   }
   const hashes = attachments.map((content) => (content instanceof StagedContent ? content.sha256 : content));
-  return { summary, head, attachments: [], fingerprinted: fingerprinted ?? [encodeHead(head), ...hashes] };
+  const told = fingerprinted ?? [...(asGiven ? [] : [encodeHead(head)]), ...hashes];
+  return { summary, head, attachments: [], fingerprinted: told, ...given };
 }
 
 /** Nothing for the plain request of before, so that one which spans an upgrade is still the same. */

@@ -25,13 +25,16 @@ const ABOUT_THE_ITEM: readonly ErrorCode[] = [
 export async function sortOut(
   context: ServiceContext,
   items: readonly unknown[],
-  options: { readonly boundDomainId?: string | undefined; readonly read: (item: unknown) => EmailDraft },
+  options: {
+    readonly boundDomainId?: string | undefined;
+    readonly read: (item: unknown) => Promise<EmailDraft>;
+  },
 ): Promise<SortedBatch> {
   const drafts: EmailDraft[] = [];
   const errors: { index: number; error: AppError }[] = [];
   for (const [index, item] of items.entries()) {
     try {
-      const draft = options.read(item);
+      const draft = await options.read(item);
       await checkNamedRelays(context, [draft.summary.relayId], () => 'relay');
       await envelopeSender(context, draft, options);
       drafts.push(draft);

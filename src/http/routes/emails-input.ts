@@ -2,6 +2,8 @@
 import * as z from 'zod';
 import { AppError } from '../../errors.ts';
 import { type EmailDraft, type ReadOptions, readEmail } from '../../services/email-input.ts';
+import type { ServiceContext } from '../../services/service-context.ts';
+import { readTemplatedEmail } from '../../services/templated-email.ts';
 import { validate } from '../validation.ts';
 
 const addresses = z.union([z.string().max(1000), z.array(z.string().max(1000)).max(50)]);
@@ -16,13 +18,17 @@ export const attachmentItem = z.strictObject({
   path: z.unknown().optional(),
 });
 
+/** Keys of JSON that reach for a prototype are refused before. */
+export const templateVariables = z.record(z.string().max(100), z.unknown());
+
 export const emailItem = z.strictObject({
-  from: z.string().max(1000),
+  // With a template, the template may have it.
+  from: z.string().max(1000).optional(),
   to: addresses,
   cc: addresses.optional(),
   bcc: addresses.optional(),
   reply_to: addresses.optional(),
-  subject: z.string(),
+  subject: z.string().optional(),
   text: z.string().optional(),
   html: z.string().optional(),
   headers: z.record(z.string(), z.string()).optional(),
@@ -36,8 +42,10 @@ export const emailItem = z.strictObject({
   relay: z.string().max(64).optional(),
   in_doubt_policy: z.enum(['retry', 'hold']).optional(),
   strict: z.boolean().optional(),
-  // Fields of the wire format that are known and not served; `refuseUnserved` names them.
-  template: z.unknown().optional(),
+  template: z
+    .strictObject({ id: z.string().min(1).max(100), variables: templateVariables.optional() })
+    .optional(),
+  // A field of the wire format that is known and not served; `refuseUnserved` names it.
   topic_id: z.unknown().optional(),
 });
 export const rescheduleBody = z.strictObject({ scheduled_at: z.string().max(100) });
@@ -46,17 +54,23 @@ export const batchBody = z.array(z.unknown()).min(1).max(MAX_BATCH);
 
 type Email = z.output<typeof emailItem>;
 
-export function emailOf(value: unknown, options: ReadOptions): EmailDraft {
+export async function emailOf(
+  context: ServiceContext,
+  value: unknown,
+  options: ReadOptions,
+): Promise<EmailDraft> {
   const { prefix = '' } = options;
   const input = validate(emailItem, value, prefix);
   refuseUnserved(input, prefix);
-  return readEmail(input, options);
+  const { template, from, subject } = input;
+  if (template !== undefined) return readTemplatedEmail(context, { ...input, template }, options);
+  if (from === undefined) throw new AppError('missing_field', { field: `${prefix}from` });
+  if (subject === undefined) throw new AppError('missing_field', { field: `${prefix}subject` });
+  return readEmail({ ...input, from, subject }, options);
 }
 
 function refuseUnserved(input: Email, prefix: string): void {
-  for (const field of ['template', 'topic_id'] as const) {
-    if (input[field] !== undefined) throw new AppError('field_not_supported', { field: prefix + field });
-  }
+  if (input.topic_id !== undefined) throw new AppError('field_not_supported', { field: `${prefix}topic_id` });
   input.attachments?.forEach(({ path }, index) => {
     if (path === undefined) return;
     const field = `${prefix}attachments[${index}].path`;

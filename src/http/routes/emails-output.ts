@@ -21,6 +21,7 @@ export function overviewBody(email: EmailOverview) {
     last_event: lastEvent(message),
     scheduled_at: message.scheduledAtMs === undefined ? null : isoTime(message.scheduledAtMs),
     tags: summary.tags,
+    template_id: summary.templateId ?? null,
     relay: summary.relayId ?? null,
     in_doubt_policy: summary.inDoubtPolicy ?? null,
     mode: message.isTest ? 'test' : 'live',

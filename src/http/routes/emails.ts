@@ -25,11 +25,13 @@ export const sendQuery = z.object({ dry_run: z.enum(['true', 'false']).optional(
 
 export const emailRoutes = new Hono<AppTypes>()
   .post('/', queryOf(sendQuery), async (c) => {
-    const draftOf = (body: unknown) => emailOf(body, { isTest: isTest(c) });
+    const draftOf = (body: unknown) => emailOf(serviceContextOf(c), body, { isTest: isTest(c) });
     if (c.req.valid('query').dry_run === 'true') {
-      return c.json(dryRunBody(await preview(c, draftOf(await readEmailJson(c)))));
+      return c.json(dryRunBody(await preview(c, await draftOf(await readEmailJson(c)))));
     }
-    const [sent] = await withEmailBody(c, (body) => send(c, [draftOf(body)], { prefixOf: () => '' }));
+    const [sent] = await withEmailBody(c, async (body) =>
+      send(c, [await draftOf(body)], { prefixOf: () => '' }),
+    );
     return c.json(sentBody(sent));
   })
   .post('/batch', queryOf(sendQuery), async (c) => {
@@ -39,7 +41,11 @@ export const emailRoutes = new Hono<AppTypes>()
     const items = validate(batchBody, await readEmailJson(c));
     if (isPermissive) return c.json(await sendPermissive(c, items));
     const prefixOf = (index: number) => `[${index}].`;
-    const drafts = items.map((item, index) => emailOf(item, { prefix: prefixOf(index), isTest: isTest(c) }));
+    const drafts: EmailDraft[] = [];
+    // One after the other: the first that is wrong is told.
+    for (const [index, item] of items.entries()) {
+      drafts.push(await emailOf(serviceContextOf(c), item, { prefix: prefixOf(index), isTest: isTest(c) }));
+    }
     return c.json({ data: (await send(c, drafts, { prefixOf })).map(sentBody) });
   })
   .get('/', queryOf(emailListQuery), async (c) => {
@@ -80,7 +86,7 @@ function readBatchValidation(c: Context<AppTypes>): 'strict' | 'permissive' {
 async function sendPermissive(c: Context<AppTypes>, items: readonly unknown[]) {
   const { drafts, errors } = await sortOut(serviceContextOf(c), items, {
     boundDomainId: c.get('boundDomainId'),
-    read: (item) => emailOf(item, { isTest: isTest(c) }),
+    read: (item) => emailOf(serviceContextOf(c), item, { isTest: isTest(c) }),
   });
   const left = errors.map(({ index }) => items[index]);
   const fingerprintOf = JSON.stringify(['permissive', errors.map(({ index }) => index), left]);

@@ -88,6 +88,7 @@ function emailData(
     ...(summary.tags.length > 0 && {
       tags: Object.fromEntries(summary.tags.map(({ name, value }) => [name, value])),
     }),
+    ...(summary.templateId !== undefined && { template_id: summary.templateId }),
     ...detailsOf(entry, reply),
     recipients: concerned.flatMap((index) => addresses[index] ?? []),
     relay: entry.y ?? null,
