@@ -102,9 +102,7 @@ export const SDK_SUPPORT: Readonly<Record<string, Support>> = {
   'emails.receiving.forward': incoming,
   'emails.receiving.get': incoming,
   'emails.receiving.list': incoming,
-  'emails.send': worksBut(
-    '`template` and `topicId` come with mailing lists; attachments by `path` are refused',
-  ),
+  'emails.send': worksBut('`topicId` comes with mailing lists; attachments by `path` are refused'),
   'emails.share': refused('a link that shows a message to whoever has it is against the promise of privacy'),
   'emails.update': works,
 
@@ -182,6 +180,18 @@ export const SDK_SUPPORT: Readonly<Record<string, Support>> = {
   'topics.list': works,
   'topics.remove': works,
   'topics.update': works,
+  'templates.create': works,
+  'templates.duplicate': works,
+  'templates.get': works,
+  'templates.list': works,
+  'templates.publish': works,
+  'templates.remove': works,
+  'templates.update': works,
+  'topics.create': lists,
+  'topics.get': lists,
+  'topics.list': lists,
+  'topics.remove': lists,
+  'topics.update': lists,
 
   'usage.get': laterWith('quotas and their use stand in `GET /v1/account`'),
 

@@ -94,10 +94,11 @@ class TextWriter {
       });
     } else if (name === 'td' || name === 'th') this.#isSpaceDue = true;
     else {
-      this.#block(name);
       if (name === 'ul') this.#lists.push(undefined);
       else if (name === 'ol') this.#lists.push(0);
-      else if (name === 'li') this.#item();
+      // A list within a list has no empty line before it.
+      this.#block(name);
+      if (name === 'li') this.#item();
       else if (name === 'pre') this.#pre++;
     }
   }
@@ -105,9 +106,9 @@ class TextWriter {
   #close(name: string): void {
     if (name === 'head') this.#isInHead = false;
     else if (name === 'a') this.#endLink();
-    else if (name === 'ul' || name === 'ol') this.#lists.pop();
     else if (name === 'pre') this.#pre = Math.max(0, this.#pre - 1);
     this.#block(name);
+    if (name === 'ul' || name === 'ol') this.#lists.pop();
   }
 
   #item(): void {

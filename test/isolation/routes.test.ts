@@ -164,6 +164,15 @@ const CASES: Record<string, Case> = {
     body: { fallback_value: 'Taken over' },
   },
   'DELETE /v1/contact-properties/:id': { kind: 'object', id: 'contactProperty' },
+  'POST /v1/templates': { kind: 'body' },
+  'GET /v1/templates': { kind: 'list', of: 'template' },
+  'GET /v1/templates/:id': { kind: 'object', id: 'template' },
+  'PATCH /v1/templates/:id': { kind: 'object', id: 'template', body: { name: 'Taken over' } },
+  'DELETE /v1/templates/:id': { kind: 'object', id: 'template' },
+  'POST /v1/templates/:id/publish': { kind: 'object', id: 'template' },
+  'POST /v1/templates/:id/duplicate': { kind: 'object', id: 'template' },
+  'POST /v1/templates/:id/preview': { kind: 'object', id: 'template' },
+  'POST /v1/templates/:id/test': { kind: 'object', id: 'template', body: { to: 'b@example.com' } },
 };
 
 /** `ALL` is middleware; validators and handlers of one route are listed one by one. */
@@ -233,6 +242,8 @@ beforeAll(async () => {
     topics: [{ id: topic, subscription: 'opt_out' }],
   };
   owned.set('contact', await createdId('/v1/contacts', contact, owner));
+  const template = { name: 'Private', alias: 'private', html: '<p>Private</p>' };
+  owned.set('template', await createdId('/v1/templates', template, owner));
   const webhook = { endpoint: 'http://127.0.0.1:9/hooks', backfill: false };
   owned.set('webhook', await createdId('/v1/webhooks', webhook, owner));
   await callAsOperator(`/v1/admin/accounts/${owner.id}/domains/owner.example`, { method: 'PUT', body: {} });

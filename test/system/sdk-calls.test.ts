@@ -32,7 +32,7 @@ afterAll(async () => {
   await smtp.close();
 });
 
-type Answer<T> = Promise<{ data: T | null; error: unknown }>;
+type Answer<T> = PromiseLike<{ data: T | null; error: unknown }>;
 
 async function got<T>(answer: Answer<T>): Promise<T> {
   const { data, error } = await answer;
@@ -69,6 +69,8 @@ const member = async () => {
   await got(resend.contacts.create({ email: address, segments: [{ id: segmentId }] }));
   return { segmentId, email: address };
 };
+const templateIdOf = async () =>
+  (await got(resend.templates.create({ name: 'One', html: '<p>Hello {{{NAME}}}</p>' }))).id;
 const webhookIdOf = async () =>
   (await got(resend.webhooks.create({ endpoint: endpoint(), events: ['email.sent'] }))).id;
 const withAttachment = async () => {
@@ -194,6 +196,36 @@ const CALLS: Readonly<Record<string, () => Promise<unknown>>> = {
   'topics.list': () => got(resend.topics.list()),
   'topics.remove': async () => got(resend.topics.remove(await topicId())),
   'topics.update': async () => got(resend.topics.update({ id: await topicId(), name: 'Renamed' })),
+  'templates.create': async () => {
+    const made = resend.templates.create({
+      name: 'Order',
+      alias: 'order',
+      from: 'sender@example.com',
+      subject: 'Order {{{NUMBER}}}',
+      html: '<p>Order {{{NUMBER}}} of {{{NAME}}}</p>',
+      variables: [
+        { key: 'NUMBER', type: 'number' },
+        { key: 'NAME', type: 'string', fallbackValue: 'somebody' },
+      ],
+    });
+    await got(made.publish());
+    const template = { id: 'order', variables: { NUMBER: 17 } };
+    const { id } = await got(resend.emails.send({ to: 'one@example.net', template }));
+    expect(await got(resend.emails.get(id))).toMatchObject({
+      from: 'sender@example.com',
+      subject: 'Order 17',
+      html: '<p>Order 17 of somebody</p>',
+      text: 'Order 17 of somebody',
+    });
+    return made;
+  },
+  'templates.duplicate': async () => got(resend.templates.duplicate(await templateIdOf()).publish()),
+  'templates.get': async () => got(resend.templates.get(await templateIdOf())),
+  'templates.list': () => got(resend.templates.list({ limit: 5 })),
+  'templates.publish': async () => got(resend.templates.publish(await templateIdOf())),
+  'templates.remove': async () => got(resend.templates.remove(await templateIdOf())),
+  'templates.update': async () =>
+    got(resend.templates.update(await templateIdOf(), { subject: 'Another', replyTo: 'a@example.net' })),
   'webhooks.create': webhookIdOf,
   'webhooks.get': async () => got(resend.webhooks.get(await webhookIdOf())),
   'webhooks.list': () => got(resend.webhooks.list()),

@@ -31,6 +31,7 @@ import { rawEmailDocs } from '../routes/raw-emails.docs.ts';
 import { relayDocs } from '../routes/relays.docs.ts';
 import { suppressionDocs } from '../routes/suppressions.docs.ts';
 import { topicDocs } from '../routes/topics.docs.ts';
+import { templateDocs } from '../routes/templates.docs.ts';
 import { webhookDocs } from '../routes/webhooks.docs.ts';
 import { accessOf, ERROR_EXAMPLES, errorCodesOf, errorSchema, errorStatusOf } from './error-docs.ts';
 import type { OperationDocs, ResourceDocs, ResponseDocs } from './resource-docs.ts';
@@ -50,6 +51,7 @@ export const RESOURCES: readonly ResourceDocs[] = [
   audienceDocs,
   topicDocs,
   contactPropertyDocs,
+  templateDocs,
   webhookDocs,
   eventDocs,
   accountDocs,

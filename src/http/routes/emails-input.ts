@@ -21,6 +21,11 @@ export const attachmentItem = z.strictObject({
 /** Keys of JSON that reach for a prototype are refused before. */
 export const templateVariables = z.record(z.string().max(100), z.unknown());
 
+export const emailTemplate = z.strictObject({
+  id: z.string().min(1).max(100),
+  variables: templateVariables.optional(),
+});
+
 export const emailItem = z.strictObject({
   // With a template, the template may have it.
   from: z.string().max(1000).optional(),
@@ -42,9 +47,7 @@ export const emailItem = z.strictObject({
   relay: z.string().max(64).optional(),
   in_doubt_policy: z.enum(['retry', 'hold']).optional(),
   strict: z.boolean().optional(),
-  template: z
-    .strictObject({ id: z.string().min(1).max(100), variables: templateVariables.optional() })
-    .optional(),
+  template: emailTemplate.optional(),
   // A field of the wire format that is known and not served; `refuseUnserved` names it.
   topic_id: z.unknown().optional(),
 });

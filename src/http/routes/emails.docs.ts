@@ -13,7 +13,14 @@ import {
 import { emailListQuery } from '../email-query.ts';
 import { FILTER_TEXTS } from './email-export.docs.ts';
 import { sendQuery } from './emails.ts';
-import { attachmentItem, emailItem, MAX_BATCH, rescheduleBody, resolveBody } from './emails-input.ts';
+import {
+  attachmentItem,
+  emailItem,
+  emailTemplate,
+  MAX_BATCH,
+  rescheduleBody,
+  resolveBody,
+} from './emails-input.ts';
 
 const id = exampleId('message');
 
@@ -36,12 +43,12 @@ const attachment = describeFields(attachmentItem, {
 const ADDRESSES = 'An address or a list of up to 50: `name@example.com` or `Name <name@example.com>`.';
 
 const email = describeFields(emailItem, {
-  from: 'The sender: an address of a verified domain, with or without a name.',
+  from: 'The sender: an address of a verified domain, with or without a name. Only a `template` may have it instead.',
   to: `The recipients. ${ADDRESSES}`,
   cc: `Recipients of a copy. ${ADDRESSES}`,
   bcc: `Recipients that no header names. ${ADDRESSES}`,
   reply_to: `Where replies go. ${ADDRESSES}`,
-  subject: 'The subject.',
+  subject: 'The subject. Only a `template` may have it instead.',
   text: 'The body as plain text; this, or `html`, or both.',
   html: 'The body as HTML.',
   headers: 'Headers of your own. Those that the server makes are refused.',
@@ -49,7 +56,12 @@ const email = describeFields(emailItem, {
   attachments: z.array(attachment).max(100).optional().meta({ description: 'Files, up to 100.' }),
   relay: 'The id of the relay to use; by priority and weight where it is not given.',
   in_doubt_policy: 'For this email instead of the policy of the account.',
-  template: 'Not supported yet.',
+  template: describeFields(emailTemplate, {
+    id: 'The id or the alias of a template that is published.',
+    variables: 'The values, by name.',
+  })
+    .optional()
+    .meta({ description: 'Makes `html` and `text`, which are refused beside it.' }),
   topic_id: 'Not supported yet.',
   scheduled_at: 'ISO 8601 with an offset, or `in 5 minutes`, `in 2 hours`, `in 3 days`; up to 30 days ahead.',
   strict: 'Refuses the email where any recipient is wrong, instead of reporting it in `deliveries`.',
@@ -107,6 +119,7 @@ const overviewFields = {
     .meta({ description: 'In the words of the wire format; `deliveries` and `timeline` say it exactly.' }),
   scheduled_at: isoTime.nullable(),
   tags: z.array(z.object({ name: z.string(), value: z.string() })),
+  template_id: idOf('template').nullable().meta({ description: 'What it was rendered from.' }),
   relay: z.string().nullable().meta({ description: 'The relay that was asked for.' }),
   in_doubt_policy: z.enum(['retry', 'hold']).nullable(),
   mode: z.enum(['live', 'test']).meta({ description: 'Mail of a test key goes to nobody.' }),
@@ -170,6 +183,7 @@ const overviewExample = {
   last_event: 'delivered',
   scheduled_at: null,
   tags: [],
+  template_id: null,
   relay: null,
   in_doubt_policy: null,
   mode: 'live',
@@ -242,6 +256,7 @@ const dryRun = z
     created_at: isoTime,
     scheduled_at: isoTime.nullable(),
     tags: z.array(z.object({ name: z.string(), value: z.string() })),
+    template_id: idOf('template').nullable(),
     in_doubt_policy: z.enum(['retry', 'hold']).nullable(),
     mode: z.enum(['live', 'test']),
     deliveries: z.array(delivery),
