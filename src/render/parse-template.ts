@@ -3,7 +3,7 @@
  * `{{else}}`, Mustache's `{{#section}}` and `{{^section}}`, and comments. Nothing else: no partials, no helpers, no other delimiters.
  *
  * Whoever writes a template may be hostile, so everything is found by `indexOf` from left to right, once: time is
- * linear in the length of the text, and tags and nesting are counted. See docs/decisions/0010-template-language.md.
+ * linear in the length of the text, and tags and nesting are counted. See docs/decisions/0012-template-language.md.
  */
 
 /** A path by its names; `this` and what begins with `@` are about the item of a loop. */

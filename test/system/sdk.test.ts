@@ -409,7 +409,8 @@ describe('an error', () => {
     ['subject', { subject: undefined }, 'missing_required_field'],
     ['text', { text: undefined }, 'missing_required_field'],
     ['surprise', { surprise: 1 }, 'invalid_parameter'],
-    ['template', { template: { id: 'tpl' } }, 'invalid_parameter'],
+    ['text', { template: { id: 'tpl' } }, 'invalid_parameter'],
+    ['template.id', { text: undefined, template: { id: 'tpl' } }, 'invalid_parameter'],
     ['topic_id', { topic_id: 'topic' }, 'invalid_parameter'],
     ['scheduled_at', { scheduled_at: 'tomorrow' }, 'invalid_parameter'],
     [
