@@ -168,13 +168,6 @@ export const SDK_SUPPORT: Readonly<Record<string, Support>> = {
   'suppressions.list': works,
   'suppressions.remove': works,
 
-  'templates.create': lists,
-  'templates.duplicate': lists,
-  'templates.get': lists,
-  'templates.list': lists,
-  'templates.publish': lists,
-  'templates.remove': lists,
-  'templates.update': lists,
   'topics.create': works,
   'topics.get': works,
   'topics.list': works,
@@ -187,11 +180,6 @@ export const SDK_SUPPORT: Readonly<Record<string, Support>> = {
   'templates.publish': works,
   'templates.remove': works,
   'templates.update': works,
-  'topics.create': lists,
-  'topics.get': lists,
-  'topics.list': lists,
-  'topics.remove': lists,
-  'topics.update': lists,
 
   'usage.get': laterWith('quotas and their use stand in `GET /v1/account`'),
 

@@ -25,8 +25,8 @@ import { rawEmailRoutes } from './http/routes/raw-emails.ts';
 import { confirmationRoutes, registrationRoutes } from './http/routes/registration.ts';
 import { relayRoutes } from './http/routes/relays.ts';
 import { suppressionRoutes } from './http/routes/suppressions.ts';
-import { topicRoutes } from './http/routes/topics.ts';
 import { templateRoutes } from './http/routes/templates.ts';
+import { topicRoutes } from './http/routes/topics.ts';
 import { webhookRoutes } from './http/routes/webhooks.ts';
 import { refuseOtherMethods, unknownRoute } from './http/unknown-route.ts';
 
