@@ -55,7 +55,7 @@ async function fill(env: Env, accountId: string, filling: Filling): Promise<void
   const every = Math.floor(total / rare);
   for (let start = from; start < to; start += AT_ONCE) {
     const failed = new Set<string>();
-    const messages = Array.from({ length: Math.min(AT_ONCE, to - start) }, (_, index) => {
+    const building = Array.from({ length: Math.min(AT_ONCE, to - start) }, (_, index) => {
       const number = start + index;
       const [id = ''] = newMessageIds(1, 0, Date.now() - (total - number) * STEP_MS);
       if (number % every === 1) failed.add(id);
@@ -66,16 +66,16 @@ async function fill(env: Env, accountId: string, filling: Filling): Promise<void
         number % 10 === 0,
       );
     });
-    await outbox.fill(messages, failed);
+    await outbox.fill(await Promise.all(building), failed);
   }
 }
 
-function messageOf(
+async function messageOf(
   key: Parameters<typeof sealMessage>[0],
   identity: { accountId: string; id: string },
   local: string,
   isTagged: boolean,
-): MessageToAccept {
+): Promise<MessageToAccept> {
   const mailbox = (name: string) => ({
     address: `${name}@example.com`,
     local: name,
@@ -93,7 +93,7 @@ function messageOf(
     envelopeFrom: 'sender@example.com',
   };
   const head = { text: 'x'.repeat(400), headers: [], attachments: [] };
-  const { fingerprint: _, ...sealed } = sealMessage(key, identity, { summary, head, attachments: [] });
+  const { fingerprint: _, ...sealed } = await sealMessage(key, identity, { summary, head, attachments: [] });
   const recipients = recipientsOf(summary);
   return {
     id: identity.id,

@@ -53,6 +53,8 @@ export class Acceptance {
   /** Of the last request; all of them are of one account. */
   private accountId = '';
   private bytesInHand = 0;
+  /** In the commit that is being written. */
+  private hasAccepted = false;
 
   constructor(context: AcceptanceContext) {
     this.context = context;
@@ -62,6 +64,9 @@ export class Acceptance {
       (submitted) => this.acceptNow(submitted),
       () => {
         this.quota.save();
+        // Once for all that share the commit, and in its turn: the alarm is set with what it is for, or not at all.
+        if (this.hasAccepted) context.onAccepted();
+        this.hasAccepted = false;
         return context.sync();
       },
     );
@@ -123,7 +128,7 @@ export class Acceptance {
 
   /** One request, synchronously: everything is checked before the idempotency key is claimed. */
   private acceptNow({ request, demand }: Submitted): AcceptResult | QuotaShort {
-    const { env, ledger, belongTo, onAccepted } = this.context;
+    const { env, ledger, belongTo } = this.context;
     const nowMs = Date.now();
     const { messages, keyId, accountId, shards = 1 } = request;
     const ids = messages.map((message) => message.id);
@@ -141,7 +146,7 @@ export class Acceptance {
       return { outcome: 'backlog_full', rate };
     belongTo(accountId, shardOf(ids) ?? CLAIM_SHARD);
     this.quota.count(recipientsIn(ledger.accept(request, nowMs)), demand);
-    onAccepted();
+    this.hasAccepted = true;
     return { outcome: 'accepted', ids, acceptedAtMs: nowMs, rate };
   }
 

@@ -10,7 +10,7 @@
  */
 import { createHmac } from 'node:crypto';
 import { releaseBytes } from '../crypto/release-bytes.ts';
-import { keyedHash, type SealedPlace, type SealingKey, seal, unseal } from '../crypto/seal.ts';
+import { keyedHash, type SealedPlace, type SealingKey, seal, sealAsync, unseal } from '../crypto/seal.ts';
 import type { Rejection } from '../delivery/progress.ts';
 import type { Attachment, Mailbox } from '../mime/types.ts';
 
@@ -99,26 +99,38 @@ export function recipientNamesOf(summary: MessageSummary): string[] {
 }
 
 /** Seals a message, and fingerprints it for the comparison behind an idempotency key. */
-export function sealMessage(
+export async function sealMessage(
   key: SealingKey,
   identity: { accountId: string; id: string },
   message: MessageContent,
   /** Asks for a fingerprint, under a key that stays when another starts to seal. */
   fingerprintKey?: SealingKey,
-): SealedMessage & { readonly fingerprint: Uint8Array | undefined } {
+): Promise<SealedMessage & { readonly fingerprint: Uint8Array | undefined }> {
   const summary = encoder.encode(JSON.stringify(message.summary));
   const head = encodeHead(message.head);
   const { asGiven } = message;
   const content = message.fingerprinted ?? [...(asGiven ? [] : [head]), ...message.attachments];
   const fingerprint = fingerprintKey && fingerprintOf(fingerprintKey, [asGiven ?? summary, ...content]);
   return {
-    summary: seal(key, summaryPlace(identity), summary),
-    head: piecesOf([head]).map((piece, index) => seal(key, piecePlace(identity, 'head', index), piece)),
-    attachments: piecesOf(message.attachments).map((piece, index) =>
-      seal(key, piecePlace(identity, 'attachments', index), piece),
-    ),
+    summary: await sealAsync(key, summaryPlace(identity), summary),
+    head: await sealPieces(key, identity, 'head', [head]),
+    attachments: await sealPieces(key, identity, 'attachments', message.attachments),
     fingerprint,
   };
+}
+
+/** One after the other: only one of them is in memory twice. */
+async function sealPieces(
+  key: SealingKey,
+  identity: { accountId: string; id: string },
+  part: 'head' | 'attachments',
+  sources: readonly Uint8Array[],
+): Promise<Uint8Array[]> {
+  const sealed: Uint8Array[] = [];
+  for (const [index, piece] of piecesOf(sources).entries()) {
+    sealed.push(await sealAsync(key, piecePlace(identity, part, index), piece));
+  }
+  return sealed;
 }
 
 /**

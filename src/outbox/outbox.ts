@@ -77,7 +77,8 @@ export class Outbox extends DurableObject<Env> implements OutboxApi {
       storage: ctx.storage,
       database: this.database,
       ledger: this.ledger,
-      sync: () => this.sync(),
+      // What it has to be woken for is known before: see `onAccepted`.
+      sync: () => this.events.sync(ctx.storage),
       belongTo: (accountId, shard) => this.belongTo(accountId, shard),
       onAccepted: () => {
         this.kick();

@@ -9,6 +9,7 @@ import {
   fixedTermsOf,
   type LedgerMessage,
   type MessageContent,
+  type MessageToAccept,
   outboxOf,
   type Period,
   periodEnd,
@@ -106,18 +107,19 @@ export async function sendEmails(
     seal: async (ids) => {
       if (upload) await upload.moveTo(ids[0] ?? '');
       const fingerprints: Uint8Array[] = [];
-      const messages = drafts.map((draft, index) => {
+      const messages: MessageToAccept[] = [];
+      for (const [index, draft] of drafts.entries()) {
         const id = ids[index] ?? '';
         const summary = summaries[index] ?? { ...draft.summary, envelopeFrom: '' };
         const { scheduledTime } = draft;
-        const { fingerprint, ...sealed } = sealMessage(
+        const { fingerprint, ...sealed } = await sealMessage(
           key,
           { accountId, id },
           contentOf(draft, summary),
           isRepeatable ? hashKey : undefined,
         );
         if (fingerprint) fingerprints.push(fingerprint);
-        return {
+        messages.push({
           id,
           recipientCount: recipientsOf(summary).length,
           terms: fixedTermsOf(hashKey, recipientNamesOf(summary), summary.tags),
@@ -126,8 +128,8 @@ export async function sendEmails(
           ...(isTest ? { isTest } : {}),
           ...sealed,
           ...(upload && upload.stagedPieces > 0 ? { stagedPieces: upload.stagedPieces } : {}),
-        };
-      });
+        });
+      }
       acceptedAt = (atMs) => messages.map((message) => acceptedMessage(message, atMs));
       const fingerprint = isRepeatable
         ? hash('fingerprints', Buffer.concat([...fingerprints, ...marks]))

@@ -55,7 +55,7 @@ async function sealedUnder(owner: TestAccount, id: string, idempotencyKey = '') 
   if (!key) throw new Error('no data key');
   const draft = readEmail(email);
   const summary = { ...draft.summary, envelopeFrom: draft.summary.from.address };
-  const { fingerprint, ...sealed } = sealMessage(
+  const { fingerprint, ...sealed } = await sealMessage(
     key,
     { accountId: owner.id, id },
     { summary, head: draft.head, attachments: [] },

@@ -6,6 +6,7 @@ import {
   type SealedPlace,
   type SealingKey,
   seal,
+  sealAsync,
   sealedKeyNumber,
   unseal,
 } from '../../src/crypto/seal.ts';
@@ -52,6 +53,19 @@ describe('a sealed value', () => {
           expect(sealedKeyNumber(sealed)).toBe(key.number);
         },
       ),
+    );
+  });
+
+  test('is the same from both ways of sealing, but for its IV', async () => {
+    await fc.assert(
+      fc.asyncProperty(someKey, somePlace, fc.uint8Array({ maxLength: 5_000 }), async (key, place, plain) => {
+        const sealed = await sealAsync(key, place, plain);
+        expect(unseal([key], place, sealed)).toEqual(plain);
+        expect(sealed.byteLength).toBe(plain.byteLength + OVERHEAD);
+        expect(sealed.subarray(0, 3)).toEqual(seal(key, place, plain).subarray(0, 3));
+        expect(sealed.subarray(3, 15)).not.toEqual((await sealAsync(key, place, plain)).subarray(3, 15));
+        doesNotOpen([key], { ...place, rowId: `${place.rowId}x` }, sealed);
+      }),
     );
   });
 

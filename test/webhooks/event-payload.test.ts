@@ -28,9 +28,9 @@ const summary = {
   envelopeFrom: 'a@example.com',
 } as unknown as MessageSummary;
 
-function payloadOf(entry: EventEntry, of: MessageSummary = summary) {
+async function payloadOf(entry: EventEntry, of: MessageSummary = summary) {
   const identity = { accountId, id };
-  const sealed = sealMessage(key, identity, {
+  const sealed = await sealMessage(key, identity, {
     summary: of,
     head: { headers: [], attachments: [] },
     attachments: [],
@@ -48,8 +48,8 @@ function as<T extends WebhookEventPayload>(payload: unknown): T {
 }
 
 describe('a payload', () => {
-  test('has the fields of the SDK for each of its types', () => {
-    const sent = as<EmailSentEvent>(payloadOf({ m: id, t: 'sent', a: 2000 }));
+  test('has the fields of the SDK for each of its types', async () => {
+    const sent = as<EmailSentEvent>(await payloadOf({ m: id, t: 'sent', a: 2000 }));
     const base: EmailSentEvent['data'] = {
       email_id: id,
       created_at: new Date(1000).toISOString(),
@@ -61,7 +61,7 @@ describe('a payload', () => {
     };
     expect(sent).toMatchObject({ type: 'email.sent', created_at: new Date(2000).toISOString(), data: base });
     const delivered: EmailDeliveredEvent['type'] = 'email.delivered';
-    expect(payloadOf({ m: id, t: 'delivered', a: 0, r: [1] })).toMatchObject({
+    expect(await payloadOf({ m: id, t: 'delivered', a: 0, r: [1] })).toMatchObject({
       type: delivered,
       data: { ...base, recipients: ['two@example.net'] },
     });
@@ -70,12 +70,12 @@ describe('a payload', () => {
       subType: 'NoEmail',
       message: '550 5.1.1 no such user',
     };
-    expect(payloadOf({ m: id, t: 'bounced', a: 0, r: [0], x: 'no_such_mailbox' })).toMatchObject({
+    expect(await payloadOf({ m: id, t: 'bounced', a: 0, r: [0], x: 'no_such_mailbox' })).toMatchObject({
       type: 'email.bounced',
       data: { ...base, bounce },
     });
     const failed: EmailFailedEvent['data']['failed'] = { reason: 'expired' };
-    expect(payloadOf({ m: id, t: 'expired', a: 0 })).toMatchObject({
+    expect(await payloadOf({ m: id, t: 'expired', a: 0 })).toMatchObject({
       type: 'email.failed',
       data: { failed },
     });
@@ -87,11 +87,11 @@ describe('a payload', () => {
     ['relay.failover', 'email.relay_failover'],
     ['scheduled', 'email.scheduled'],
     ['canceled', 'email.canceled'],
-  ])('of %s is %s', (t, type) => {
-    expect(payloadOf({ m: id, t, a: 0 }).type).toBe(type);
+  ])('of %s is %s', async (t, type) => {
+    expect((await payloadOf({ m: id, t, a: 0 })).type).toBe(type);
   });
 
-  test('stays below 20 kB, whatever the message carries', () => {
+  test('stays below 20 kB, whatever the message carries', async () => {
     const long = (name: string, length: number) => name + 'x'.repeat(length - name.length);
     const large = {
       ...summary,
@@ -99,7 +99,7 @@ describe('a payload', () => {
       subject: '"'.repeat(9000),
       tags: Array.from({ length: 50 }, (_, n) => ({ name: long(`${n}`, 256), value: long('v', 256) })),
     } as unknown as MessageSummary;
-    const payload = payloadOf({ m: id, t: 'bounced', a: 0, r: [0] }, large);
+    const payload = await payloadOf({ m: id, t: 'bounced', a: 0, r: [0] }, large);
     expect(Buffer.byteLength(JSON.stringify(payload))).toBeLessThan(MAX_PAYLOAD_BYTES);
     expect(payload.data).toMatchObject({ truncated: true, email_id: id });
   });
