@@ -11,6 +11,8 @@ export class TestQueue {
   private readonly messages: MessageTable;
   private readonly inHand = new Set<string>();
   private readonly revoked = new Set<string>();
+  /** Most accounts send no test mail. Asked of the database for every commit, that was 3 % of accepting a message. */
+  private isKnownEmpty = false;
 
   constructor(db: LedgerDatabase, messages: MessageTable) {
     this.db = db;
@@ -54,7 +56,9 @@ export class TestQueue {
   reschedule(id: string, fromMs: number | undefined, toMs: number | undefined): void {
     if (fromMs === toMs) return;
     if (fromMs !== undefined) this.db.all('DELETE FROM test_due WHERE at = ? AND id = ?', fromMs, id);
-    if (toMs !== undefined) this.db.all('INSERT OR IGNORE INTO test_due (at, id) VALUES (?, ?)', toMs, id);
+    if (toMs === undefined) return;
+    this.isKnownEmpty = false;
+    this.db.all('INSERT OR IGNORE INTO test_due (at, id) VALUES (?, ?)', toMs, id);
   }
 
   countOpen(): number {
@@ -63,11 +67,12 @@ export class TestQueue {
 
   /** The first row that is not in hand. */
   private first(): { at: number; id: string } | undefined {
-    return this.db
-      .all<{ at: number; id: string }>(
-        'SELECT at, id FROM test_due ORDER BY at, id LIMIT ?',
-        this.inHand.size + 1,
-      )
-      .find((row) => !this.inHand.has(row.id));
+    if (this.isKnownEmpty) return undefined;
+    const rows = this.db.all<{ at: number; id: string }>(
+      'SELECT at, id FROM test_due ORDER BY at, id LIMIT ?',
+      this.inHand.size + 1,
+    );
+    this.isKnownEmpty = rows.length === 0;
+    return rows.find((row) => !this.inHand.has(row.id));
   }
 }
