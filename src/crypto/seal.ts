@@ -53,21 +53,21 @@ async function importKey({ bytes }: SealingKey): Promise<CryptoKey> {
   return cryptoKey;
 }
 
-/** With room for so many bytes behind the header. */
-function withHeader(key: SealingKey, iv: Uint8Array, byteLength: number): Uint8Array {
-  const sealed = new Uint8Array(HEADER_LENGTH + byteLength);
+/** All of a sealed value but its ciphertext and tag, for which it has room. */
+function newSealed(key: SealingKey, plaintext: Uint8Array): { sealed: Uint8Array; iv: Uint8Array } {
+  const sealed = new Uint8Array(HEADER_LENGTH + plaintext.byteLength + TAG_LENGTH);
+  const iv = crypto.getRandomValues(new Uint8Array(IV_LENGTH));
   sealed[0] = VERSION;
   sealed[1] = key.number >> 8;
   sealed[2] = key.number & 0xff;
   sealed.set(iv, 3);
-  return sealed;
+  return { sealed, iv };
 }
 
 export function seal(key: SealingKey, place: SealedPlace, plaintext: Uint8Array): Uint8Array {
-  const iv = crypto.getRandomValues(new Uint8Array(IV_LENGTH));
+  const { sealed, iv } = newSealed(key, plaintext);
   const cipher = createCipheriv('aes-256-gcm', keyObjectOf(key), iv);
   cipher.setAAD(additionalData(place, key.number));
-  const sealed = withHeader(key, iv, plaintext.byteLength + TAG_LENGTH);
   const ciphertext = cipher.update(plaintext);
   sealed.set(ciphertext, HEADER_LENGTH);
   releaseBytes(ciphertext);
@@ -83,11 +83,10 @@ export async function sealAsync(
   plaintext: Uint8Array,
 ): Promise<Uint8Array> {
   const cryptoKey = cryptoKeys.get(key.bytes) ?? (await importKey(key));
-  const iv = crypto.getRandomValues(new Uint8Array(IV_LENGTH));
+  const { sealed, iv } = newSealed(key, plaintext);
   const additional = additionalData(place, key.number);
   const algorithm = { name: 'AES-GCM', iv, additionalData: additional, tagLength: 8 * TAG_LENGTH };
   const ciphertext = new Uint8Array(await crypto.subtle.encrypt(algorithm, cryptoKey, plaintext));
-  const sealed = withHeader(key, iv, ciphertext.byteLength);
   sealed.set(ciphertext, HEADER_LENGTH);
   releaseBytes(ciphertext);
   return sealed;
