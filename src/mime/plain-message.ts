@@ -29,7 +29,6 @@ export function plainMessage(source: MessageSource): Buffer | undefined {
   const { text = '', html = '', attachments, messageId } = source;
   if (attachments.length > 0 || !/^[!-;=?-~]+$/.test(messageId)) return undefined;
   if (Buffer.byteLength(text) + Buffer.byteLength(html) > MAX_BYTES) return undefined;
-  const seed = boundarySeed(source);
   const parts = [...(text ? [partOf('plain', text)] : []), ...(html ? [partOf('html', html)] : [])];
   const [only] = parts;
   if (!only) return undefined;
@@ -38,7 +37,7 @@ export function plainMessage(source: MessageSource): Buffer | undefined {
     lines.push(`Content-Transfer-Encoding: ${only.encoding}`, 'MIME-Version: 1.0', typeOf(only));
     return bytesOf(`${lines.join('\r\n')}\r\n\r\n${only.content}`);
   }
-  const boundary = `${BOUNDARY_PREFIX}-${seed}-Part_1`;
+  const boundary = `${BOUNDARY_PREFIX}-${boundarySeed(source)}-Part_1`;
   lines.push('MIME-Version: 1.0', `Content-Type: multipart/alternative;\r\n boundary="${boundary}"`);
   const body = parts.map(
     (part) => `${typeOf(part)}\r\nContent-Transfer-Encoding: ${part.encoding}\r\n\r\n${part.content}`,

@@ -1,6 +1,7 @@
 /** Writes decisions down: reply texts sealed, one transaction, and one sync that sessions share where they can. */
 
 import type { Step } from '../delivery/attempt.ts';
+import { Gathering } from './gathering.ts';
 import { GroupCommit } from './group-commit.ts';
 import type { ItemChange, Ledger } from './ledger/ledger.ts';
 import type { DotRecord, LedgerItem } from './ledger/message-row.ts';
@@ -37,6 +38,7 @@ export class Bookkeeper {
     this.queue = new GroupCommit<readonly ItemChange[], readonly LedgerItem[]>(
       (changes) => ledger.commit(changes),
       sync,
+      new Gathering(),
     );
   }
 

@@ -20,6 +20,7 @@ import { type PreparedMessage, prepareMessage } from './prepare.ts';
 import type { PumpContext } from './pump.ts';
 import type { RelayPool, RoutedItem } from './relay-pool.ts';
 import { RelayPools } from './relay-pools.ts';
+import { Routes } from './routes.ts';
 import type { SendingRelay, SendingState } from './sending-state.ts';
 import { findSuppressedRecipients } from './suppressed-recipients.ts';
 
@@ -30,19 +31,19 @@ export interface RelayCause {
 
 /** A relay that is down is looked at again at least this often. */
 const RELAY_CLOSED_MAX_MS = 15 * 60 * 1000;
+
 export class Dispatcher {
   readonly pools = new RelayPools();
   private readonly context: PumpContext;
   private readonly startSession: (pool: RelayPool) => void;
-  /** Messages in hand: where they may go, and which relays they have seen in this pass. */
-  private readonly routes = new Map<string, { routed: RoutedItem; candidates: readonly SendingRelay[] }>();
-  private readonly tried = new Map<string, Set<string>>();
+  private readonly routes: Routes;
   private sending: SendingState | undefined;
   private readonly gates: GateKeeper;
 
   constructor(context: PumpContext, gates: GateKeeper, startSession: (pool: RelayPool) => void) {
     this.context = context;
     this.gates = gates;
+    this.routes = new Routes(this.pools, context.settings.RETRY_FIRST_MS);
     this.startSession = startSession;
   }
 
@@ -95,7 +96,7 @@ export class Dispatcher {
         return undefined;
       }
       const { item, summary } = routed;
-      this.markTried(item.id, pool.relay.id);
+      this.routes.markTried(item.id, pool.relay.id);
       try {
         return await prepareMessage(ledger.messages, item, summary, { accountId, keys: sending.keys });
       } catch (error) {
@@ -121,15 +122,14 @@ export class Dispatcher {
     if (!sending?.active) return false;
     if (!sending.relays.some((known) => known.id === relay.id && known.version === relay.version))
       return false;
-    const routed = this.routes.get(item.id)?.routed;
+    const routed = this.routes.find(item.id)?.routed;
     if (!routed) return false;
     return (await findSuppressedRecipients(this.context, sending, routed))?.length === 0;
   }
 
   release(item: LedgerItem): void {
     this.context.ledger.queue.release(item);
-    this.routes.delete(item.id);
-    this.tried.delete(item.id);
+    this.routes.forget(item.id);
   }
 
   /** What is written and no longer at its dot is out of hand; what waits for a time starts afresh then. */
@@ -137,18 +137,21 @@ export class Dispatcher {
     const nowMs = Date.now();
     for (const { id, dot, dueAtMs } of written) {
       if (dot?.pending) continue;
-      this.routes.delete(id);
-      if (dueAtMs === undefined || dueAtMs > nowMs) this.tried.delete(id);
+      if (dueAtMs === undefined || dueAtMs > nowMs) this.routes.forget(id);
+      else this.routes.putDown(id);
     }
   }
 
   policyOf(item: LedgerItem): 'retry' | 'hold' {
-    const summary = this.routes.get(item.id)?.routed.summary;
+    const summary = this.routes.find(item.id)?.routed.summary;
     return summary?.inDoubtPolicy ?? this.sending?.inDoubtPolicy ?? 'retry';
   }
 
   contextOf(pool: RelayPool, item: LedgerItem): AttemptContext {
-    return { ...this.attemptAt(pool.relay.id, item), hasAlternative: this.targetOf(item.id) !== undefined };
+    return {
+      ...this.attemptAt(pool.relay.id, item),
+      hasAlternative: this.routes.targetOf(item.id) !== undefined,
+    };
   }
 
   /** A reply to a message was about the relay. Says when the message may be tried again. */
@@ -159,8 +162,8 @@ export class Dispatcher {
   ): { untilMs: number; failover: boolean } {
     this.close(pool, cause);
     void this.gates.reportFault(pool, cause);
-    const failover = this.targetOf(item.id) !== undefined;
-    return { untilMs: failover ? Date.now() : this.firstOpening(item.id), failover };
+    const { target, untilMs } = this.routes.nextChance(item.id);
+    return { untilMs, failover: target !== undefined };
   }
 
   /** No session could be opened: what waited for this relay goes elsewhere, or waits in the ledger. */
@@ -177,7 +180,7 @@ export class Dispatcher {
     }
     await this.gates.reportFault(pool, cause);
     for (const routed of waiting) {
-      this.markTried(routed.item.id, pool.relay.id);
+      this.routes.markTried(routed.item.id, pool.relay.id);
       await this.passOn(routed, pool, cause);
     }
   }
@@ -193,10 +196,9 @@ export class Dispatcher {
   /** To another relay where there is one; else it waits for the first that opens, without using up an attempt. */
   private async passOn(routed: RoutedItem, from: RelayPool, cause: RelayCause): Promise<void> {
     const { item } = routed;
-    const target = this.targetOf(item.id);
+    const { target, untilMs } = this.routes.nextChance(item.id);
     const context = { ...this.contextOf(from, item), hasAlternative: target !== undefined };
-    const untilMs = target ? Date.now() : this.firstOpening(item.id);
-    const isOrphan = this.routes.get(item.id)?.candidates.length === 0;
+    const isOrphan = this.routes.find(item.id)?.candidates.length === 0;
     const told = isOrphan ? { reason: 'no_relay_for_message' } : cause;
     const step = applyRelayClosed(item.progress, { ...told, untilMs }, context);
     const written = await this.context.books.commit([{ item, step, ...(item.dot ? { dot: item.dot } : {}) }]);
@@ -210,14 +212,13 @@ export class Dispatcher {
     for (let item = queue.take(Date.now()); item; item = queue.take(Date.now())) {
       const routed = await this.routedOf(item, sending);
       if (!routed) continue;
-      const target = this.targetOf(item.id);
+      const target = this.routes.targetOf(item.id);
       if (target === pool) return routed;
       if (!target) await this.passOn(routed, pool, { reason: 'relay_closed' });
       else if (target.park(routed)) this.startSession(target);
       else {
         // Too much is held in memory for that relay. Others must not wait for it.
-        this.routes.delete(item.id);
-        this.tried.delete(item.id);
+        this.routes.forget(item.id);
         queue.setAside(item);
         target.setAside(item.id);
       }
@@ -231,7 +232,7 @@ export class Dispatcher {
     for (let id = pool.takeAside(); id !== undefined; id = pool.takeAside()) {
       const item = queue.takeAside(id);
       const routed = item && (await this.routedOf(item, sending));
-      if (routed && this.targetOf(routed.item.id) === pool) return routed;
+      if (routed && this.routes.targetOf(routed.item.id) === pool) return routed;
       if (routed) this.release(routed.item);
     }
     return undefined;
@@ -297,30 +298,6 @@ export class Dispatcher {
     this.forgetFinished(
       await this.context.books.commit([{ item, step, dot: { ...item.dot, pending: false } }]),
     );
-  }
-
-  /** The first candidate that is open and was not tried in this pass. */
-  private targetOf(id: string): RelayPool | undefined {
-    const nowMs = Date.now();
-    const tried = this.tried.get(id);
-    for (const relay of this.routes.get(id)?.candidates ?? []) {
-      const pool = this.pools.of(relay);
-      if (!tried?.has(relay.id) && !pool.isClosed(nowMs)) return pool;
-    }
-    return undefined;
-  }
-
-  private firstOpening(id: string): number {
-    const candidates = this.routes.get(id)?.candidates ?? [];
-    const times = candidates.map((relay) => this.pools.of(relay).opensAtMs);
-    // No relay at all: somebody has to add one, which wakes the pump.
-    const fallbackMs = Date.now() + this.context.settings.RETRY_FIRST_MS;
-    return Math.max(Date.now() + 1, times.length > 0 ? Math.min(...times) : fallbackMs);
-  }
-
-  private markTried(id: string, relayId: string): void {
-    const tried = this.tried.get(id) ?? new Set();
-    this.tried.set(id, tried.add(relayId));
   }
 
   private attemptAt(relayId: string, item: LedgerItem): AttemptContext {

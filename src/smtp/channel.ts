@@ -8,6 +8,7 @@
  * - The head of the queue owns the timer. Whatever ends the channel rejects everything that waits, once,
  *   with the same fault; after that no timer runs.
  */
+import { Deadline } from './deadline.ts';
 import { expectReply, handled, isAnswerTo, type Pending } from './expected-reply.ts';
 import { isPositive, ReplyParser } from './reply.ts';
 import {
@@ -49,11 +50,11 @@ export class Channel {
   readonly #timeouts: PhaseTimeouts;
   readonly #onLine: OnLine | undefined;
   readonly #parser = new ReplyParser();
+  readonly #deadline = new Deadline();
   readonly #writes = new Set<(fault: SmtpFault) => void>();
   readonly #resolveEnded: (fault: SmtpFault | undefined) => void;
   #queued: QueuedCommand[] = [];
   #awaited: Pending[] = [];
-  #timer: ReturnType<typeof setTimeout> | undefined;
   #timed: Pending | undefined;
   #endedBy: SmtpFault | undefined;
   #upgrading = false;
@@ -153,14 +154,14 @@ export class Channel {
     const { promise: ended, reject } = Promise.withResolvers<never>();
     this.#writes.add(reject);
     this.quietStage = 'tls';
-    this.#timer = setTimeout(() => this.#timeOut('tls'), this.#timeouts.connectMs);
+    this.#deadline.set(this.#timeouts.connectMs, () => this.#timeOut('tls'));
     try {
       await Promise.race([this.#transport.startTls(), ended]);
     } catch (error) {
       this.#breakOff(error);
     }
     this.#writes.delete(reject);
-    clearTimeout(this.#timer);
+    this.#deadline.drop();
     if (this.#endedBy !== undefined) throw this.#endedBy;
     this.#upgrading = false;
     void this.#readReplies();
@@ -174,7 +175,7 @@ export class Channel {
   end(fault?: SmtpFault): void {
     if (this.#endedBy !== undefined) return;
     this.#endedBy = fault ?? new SmtpFault(this.#stage, 'aborted', 'The session was closed.');
-    clearTimeout(this.#timer);
+    this.#deadline.stop();
     this.#transport.close();
     for (const { pending } of this.#queued) pending?.reject(this.#endedBy);
     for (const pending of this.#awaited) pending.reject(this.#endedBy);
@@ -239,13 +240,13 @@ export class Channel {
     return stage === 'data' ? this.#timeouts.dataMs : this.#timeouts.commandMs;
   }
 
-  /** Restarts the timer where the head is a new one: a reply that drips in does not get more time. */
+  /** A new head has its time from now on: a reply that drips in does not get more. */
   #armTimer(): void {
     const head = this.#awaited[0];
     if (head === this.#timed) return;
     this.#timed = head;
-    clearTimeout(this.#timer);
-    if (head !== undefined) this.#timer = setTimeout(() => this.#timeOut(head.stage), head.timeoutMs);
+    if (head === undefined) this.#deadline.drop();
+    else this.#deadline.set(head.timeoutMs, () => this.#timeOut(head.stage));
   }
 
   #timeOut(stage: Stage): void {

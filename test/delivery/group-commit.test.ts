@@ -1,8 +1,9 @@
 import { describe, expect, test } from 'vitest';
+import { Gathering } from '../../src/outbox/gathering.ts';
 import { GroupCommit } from '../../src/outbox/group-commit.ts';
 
 /** A queue whose disk is in the hands of the test. Requests below zero cannot be handled. */
-function open() {
+function open(gathering?: Gathering) {
   const handled: number[] = [];
   const syncs: { done: () => void; fail: (error: unknown) => void }[] = [];
   const queue = new GroupCommit<number, string>(
@@ -15,6 +16,7 @@ function open() {
       new Promise<void>((resolve, reject) => {
         syncs.push({ done: resolve, fail: reject });
       }),
+    gathering,
   );
   const answered: number[] = [];
   const submit = (request: number) => {
@@ -133,5 +135,56 @@ describe('the accept queue', () => {
     await expect(queue.submit(1)).rejects.toThrow('disk');
     isBroken = false;
     expect(await queue.submit(2)).toBe(2);
+  });
+});
+
+describe('gathering', () => {
+  /** Longer than any test: a group that leaves did not wait for the clock. */
+  const PATIENT_MS = 10 * 60 * 1000;
+
+  test('a group waits for as many as the last one had, and one more', async () => {
+    const { submit, handled, syncs } = open(new Gathering(PATIENT_MS));
+    submit(1);
+    submit(2);
+    submit(3);
+    expect(handled).toEqual([1]);
+    syncs[0]?.done();
+    await settled();
+    expect(handled).toEqual([1, 2, 3]);
+    submit(4);
+    syncs[1]?.done();
+    await settled();
+    submit(5);
+    await settled();
+    expect(handled).toEqual([1, 2, 3]);
+    submit(6);
+    await settled();
+    expect(handled).toEqual([1, 2, 3, 4, 5, 6]);
+    expect(syncs).toHaveLength(3);
+  });
+
+  test('nobody waits for those who do not come', async () => {
+    const { submit, handled, syncs } = open(new Gathering(0));
+    for (const request of [1, 2, 3]) submit(request);
+    syncs[0]?.done();
+    await settled();
+    const last = submit(4);
+    syncs[1]?.done();
+    while (syncs.length < 3) await settled();
+    expect(handled).toEqual([1, 2, 3, 4]);
+    syncs[2]?.done();
+    expect(await last).toBe('did 4');
+  });
+
+  test('one that did not come is not hoped for again for a while', () => {
+    const gathering = new Gathering(PATIENT_MS);
+    gathering.settle(3);
+    expect([3, 4].map((waiting) => gathering.isEnough(waiting))).toEqual([false, true]);
+    for (let group = 0; group < 16; group++) {
+      gathering.settle(3);
+      expect([2, 3].map((waiting) => gathering.isEnough(waiting))).toEqual([false, true]);
+    }
+    gathering.settle(3);
+    expect([3, 4].map((waiting) => gathering.isEnough(waiting))).toEqual([false, true]);
   });
 });

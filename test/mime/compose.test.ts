@@ -78,7 +78,8 @@ describe('the structure', () => {
   });
 
   it('refuses a seed that could be guessed', async () => {
-    await expect(composeBytes(sourceWith({ boundarySeed: 'abc' }))).rejects.toThrow('boundary seed');
+    const source = sourceWith({ text: 'a', html: 'b', boundarySeed: 'abc' });
+    await expect(composeBytes(source)).rejects.toThrow('boundary seed');
   });
 });
 

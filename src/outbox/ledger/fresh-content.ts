@@ -2,7 +2,7 @@
  * The sealed content of messages that were written just now, because most of them are sent at once: reading it
  * back costs more than writing it did. Bounded, and only ever a copy of what is on the ledger.
  */
-const MAX_BYTES = 4 * 1024 * 1024;
+const MAX_BYTES = 8 * 1024 * 1024;
 /** What nobody asked for by then waits for something else; it makes room. */
 const FRESH_MS = 60_000;
 

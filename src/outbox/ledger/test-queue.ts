@@ -11,7 +11,7 @@ export class TestQueue {
   private readonly messages: MessageTable;
   private readonly inHand = new Set<string>();
   private readonly revoked = new Set<string>();
-  /** Most accounts send no test mail. Asked of the database for every commit, that was 3 % of accepting a message. */
+  /** Most accounts send no test mail. Asked of the database for every commit, that was 3 to 5 % of a message. */
   private isKnownEmpty = false;
 
   constructor(db: LedgerDatabase, messages: MessageTable) {

@@ -17,6 +17,8 @@ import type { AttemptResult } from './retry-plan.ts';
 
 /** How long an event may wait for others, at most. */
 const HOLD_MS = 25;
+/** One that has waited so long goes with the next commit: a commit of its own is a sync more. */
+const SHARE_AFTER_MS = 15;
 
 export class EventOffice {
   readonly desk: EventDesk;
@@ -27,6 +29,7 @@ export class EventOffice {
   private readonly onRest: () => void;
   private announcedSeq = 0;
   private flushTimer: ReturnType<typeof setTimeout> | undefined;
+  private heldSinceMs = 0;
   private readonly paused = new Set<string>();
   private owner: { readonly accountId: string; readonly reader: SendingStateReader } | undefined;
   private courierOrNone: Courier | undefined;
@@ -68,17 +71,28 @@ export class EventOffice {
   async sync(storage: DurableObjectStorage): Promise<void> {
     const { events } = this.ledger;
     // In the turn of what it is about: the storage writes both, or neither.
-    if (events.mustFlush) events.flush(Date.now());
+    if (events.mustFlush || this.isHeldLong) this.flushNow();
     else if (events.hasPending) this.flushSoon(storage);
     await storage.sync();
     this.announce();
   }
 
+  private get isHeldLong(): boolean {
+    return this.flushTimer !== undefined && Date.now() - this.heldSinceMs >= SHARE_AFTER_MS;
+  }
+
+  private flushNow(): void {
+    clearTimeout(this.flushTimer);
+    this.flushTimer = undefined;
+    this.ledger.events.flush(Date.now());
+  }
+
   /** What may wait shares a row with what comes meanwhile. */
   private flushSoon(storage: DurableObjectStorage): void {
-    this.flushTimer ??= setTimeout(() => {
-      this.flushTimer = undefined;
-      this.ledger.events.flush(Date.now());
+    if (this.flushTimer !== undefined) return;
+    this.heldSinceMs = Date.now();
+    this.flushTimer = setTimeout(() => {
+      this.flushNow();
       storage.sync().then(
         () => this.announce(),
         (error: unknown) => logError('events_not_synced', error),
