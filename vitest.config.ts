@@ -22,7 +22,7 @@ export default defineConfig({
         test: {
           name: 'pure',
           include: [
-            'test/{smtp,mime,render,delivery,crypto,relay-gate,model,webhooks,http}/**/*.test.ts',
+            'test/{smtp,mime,render,delivery,crypto,relay-gate,model,webhooks,http,web}/**/*.test.ts',
             'test/*.test.ts',
           ],
           testTimeout: 30_000,

@@ -4,10 +4,10 @@ import { unseal } from '../crypto/seal.ts';
 import { type Settings, settingsOf } from '../env.ts';
 import { AppError } from '../errors.ts';
 import { openRelaySession } from '../smtp/connection.ts';
-import { checkRelayHost } from '../smtp/relay-host.ts';
 import { type Credentials, type PhaseTimeouts, SmtpFault, type Stage } from '../smtp/types.ts';
 import type { StoredRelay } from '../store/relays.ts';
 import { findSendingState } from '../store/sending-state.ts';
+import { checkRelayHost } from '../web/relay-host.ts';
 import { getRelay, relaySecretPlace } from './relays.ts';
 import type { ServiceContext } from './service-context.ts';
 

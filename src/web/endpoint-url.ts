@@ -3,26 +3,13 @@
  * private ranges; this refuses what is recognisable before that. The URL parser brings every spelling of an
  * address to one form first. A deployment for local use may allow the loopback, in clear too.
  */
+import { isPrivateName } from './private-name.ts';
+
 export type EndpointCheck =
   | { readonly ok: true; readonly url: string; readonly host: string }
   | { readonly ok: false; readonly reason: string };
 
 const MAX_LENGTH = 2000;
-const PRIVATE_SUFFIXES = [
-  'local',
-  'localhost',
-  'internal',
-  'lan',
-  'home.arpa',
-  'intranet',
-  'corp',
-  'localdomain',
-  'onion',
-  'test',
-  'invalid',
-  'example',
-];
-const METADATA_NAMES = ['metadata.google.internal', 'metadata.azure.com', 'instance-data.ec2.internal'];
 const LABEL = /^(?!-)[a-z0-9_-]{1,63}(?<!-)$/;
 const IPV4 = /^\d{1,3}(?:\.\d{1,3}){3}$/;
 const LOOPBACK = /^(?:127(?:\.\d{1,3}){3}|localhost|\[::1\])$/;
@@ -50,10 +37,7 @@ export function checkEndpointUrl(
   if (host.length > 253 || !host.split('.').every((label) => LABEL.test(label))) {
     return refused('must have a valid host name');
   }
-  const isPrivate =
-    METADATA_NAMES.includes(host) ||
-    PRIVATE_SUFFIXES.some((suffix) => host === suffix || host.endsWith(`.${suffix}`));
-  if (isPrivate) return refused('must have a public host name');
+  if (isPrivateName(host)) return refused('must have a public host name');
   if (options.ownHosts?.includes(host)) return refused('must not be this service itself');
   return { ok: true, url: url.href, host };
 }
