@@ -9,6 +9,7 @@ const TEST_SETTINGS = {
   ALLOW_PRIVATE_RELAYS: 'true',
   ALLOW_PLAINTEXT_RELAYS: 'true',
   ALLOW_PRIVATE_WEBHOOKS: 'true',
+  DNS_RESOLVER_URL: 'none',
 };
 
 export default defineConfig({
@@ -44,7 +45,11 @@ export default defineConfig({
           hookTimeout: 60_000,
           include: ['test/{store,ledger,gate,api,isolation}/**/*.test.ts'],
           setupFiles: ['test/support/apply-migrations.ts'],
-          globalSetup: ['test/support/start-smtp-servers.ts', 'test/support/start-response-validator.ts'],
+          globalSetup: [
+            'test/support/start-smtp-servers.ts',
+            'test/support/start-response-validator.ts',
+            'test/support/start-doh-server.ts',
+          ],
         },
       },
       {

@@ -8,7 +8,7 @@ import { type Credentials, type PhaseTimeouts, SmtpFault, type Stage } from '../
 import type { StoredRelay } from '../store/relays.ts';
 import { findSendingState } from '../store/sending-state.ts';
 import { checkRelayHost } from '../web/relay-host.ts';
-import { getRelay, relaySecretPlace } from './relays.ts';
+import { checkRelayAddresses, getRelay, relaySecretPlace } from './relays.ts';
 import type { ServiceContext } from './service-context.ts';
 
 export interface RelayVerification {
@@ -29,6 +29,7 @@ export async function verifyRelay(context: ServiceContext, id: string): Promise<
   const settings = settingsOf(context.env);
   const checked = checkRelayHost(relay.host, { allowPrivate: settings.ALLOW_PRIVATE_RELAYS });
   if (!checked.ok) throw new AppError('field_refused', { field: 'host', reason: checked.reason });
+  await checkRelayAddresses(context, relay.host);
   const credentials = await credentialsOf(context, relay);
   const transcript: string[] = [];
   try {

@@ -6,7 +6,7 @@
 import { isPrivateName } from './private-name.ts';
 
 export type EndpointCheck =
-  | { readonly ok: true; readonly url: string; readonly host: string }
+  | { readonly ok: true; readonly url: string; readonly host: string; readonly isLoopback: boolean }
   | { readonly ok: false; readonly reason: string };
 
 const MAX_LENGTH = 2000;
@@ -29,7 +29,7 @@ export function checkEndpointUrl(
   if (url.hash !== '' || text.includes('#')) return refused('must not have a fragment');
   // One trailing dot is the same name.
   const host = url.hostname.replace(/\.$/, '');
-  if (options.allowPrivate && LOOPBACK.test(host)) return { ok: true, url: url.href, host };
+  if (options.allowPrivate && LOOPBACK.test(host)) return { ok: true, url: url.href, host, isLoopback: true };
   if (url.protocol !== 'https:') return refused('must be an https URL');
   if (url.port !== '') return refused('must use port 443');
   if (IPV4.test(host) || host.startsWith('[')) return refused('must name a host, not an address');
@@ -39,7 +39,7 @@ export function checkEndpointUrl(
   }
   if (isPrivateName(host)) return refused('must have a public host name');
   if (options.ownHosts?.includes(host)) return refused('must not be this service itself');
-  return { ok: true, url: url.href, host };
+  return { ok: true, url: url.href, host, isLoopback: false };
 }
 
 function refused(reason: string): EndpointCheck {
