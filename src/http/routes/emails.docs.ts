@@ -175,7 +175,8 @@ const detailExample = {
 
 export const acceptedEmail = z.object({ id: idOf('message'), deliveries: z.array(delivery) }).meta({
   id: 'AcceptedEmail',
-  description: '`deliveries` is empty for a repeated request whose email is past its retention.',
+  description:
+    'Of a repeated request `id` is that of the first one, `deliveries` are the same recipients with what became of them since, and empty once the email is past its retention.',
 });
 export const acceptedExample = {
   id,
@@ -226,7 +227,8 @@ export const IDEMPOTENCY_KEY = z
   .regex(/^[\x20-\x7e]{1,256}$/)
   .optional()
   .meta({
-    description: 'A repeated request with the same key and body gets the same answer and sends nothing.',
+    description:
+      'A repeated request with the same key and body sends nothing. It is answered with the same ids and the same recipients in their order; `status` and what else `deliveries` say are as they are by then.',
   });
 
 export const SEND_HEADERS = {
