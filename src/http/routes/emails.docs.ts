@@ -196,7 +196,7 @@ export const acceptedExample = {
 };
 
 const explainedRelay = z.object({ relay: z.string(), reason: z.string() });
-const dryRun = z
+export const dryRun = z
   .object({
     object: z.literal('dry_run'),
     from: z.string(),
