@@ -107,6 +107,9 @@ const settingsFields = z.object({
   /** Confirmations mailed to one address in 24 hours, whoever asks for them. */
   CONFIRMATIONS_PER_DAY: whole(5, 1),
 
+  /** After which an account whose address was never confirmed is deleted. */
+  UNCONFIRMED_DAYS: whole(7, 1),
+
   /** `errors`: a log line only for requests that were refused or failed. What was sent stands in the ledger. */
   LOG_REQUESTS: z.enum(['all', 'errors']).default('errors'),
 

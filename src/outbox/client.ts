@@ -270,6 +270,8 @@ export interface OutboxApi {
   refresh(): Promise<void>;
   /** From the hourly sweep: an object that lost its alarm finds its work again. */
   wake(): Promise<void>;
+  /** Of an account that is gone: all of its ledger, and whatever was under way. */
+  erase(): Promise<void>;
   /** Answers where the object and its storage work. */
   ping(): Promise<void>;
 }
