@@ -24,7 +24,13 @@ import type { EventPayload } from './webhooks/event-payload.ts';
 import type { AttemptResult } from './webhooks/retry-plan.ts';
 
 export type { ChoiceReason, ExplainedChoice } from '../delivery/explain-choice.ts';
-export type { DeliveryState, DeliveryStatus, Rejection, TimelineEvent } from '../delivery/progress.ts';
+export {
+  DELIVERY_STATUSES,
+  type DeliveryState,
+  type DeliveryStatus,
+  type Rejection,
+  type TimelineEvent,
+} from '../delivery/progress.ts';
 export * from './message-content.ts';
 export * from './shards.ts';
 export { fixedTermsOf, keyedTerm, recipientKey, type Term } from './terms.ts';

@@ -1,4 +1,5 @@
 import * as z from 'zod';
+import { DELIVERY_STATUSES } from '../../outbox/client.ts';
 import {
   describeFields,
   EXAMPLE_TIME,
@@ -22,18 +23,7 @@ const delivery = z
   .object({
     index: z.int().min(0).meta({ description: 'Its place; `resolve` takes it.' }),
     recipient: z.string().nullable(),
-    status: z.enum([
-      'queued',
-      'scheduled',
-      'sending',
-      'deferred',
-      'delivered',
-      'failed',
-      'expired',
-      'suppressed',
-      'canceled',
-      'in_doubt',
-    ]),
+    status: z.enum(DELIVERY_STATUSES),
     relay: z.string().nullable(),
     attempts: z.int().min(0),
     last_reply: z
