@@ -1,6 +1,7 @@
 /** Accounts that registered themselves and were never confirmed are swept by the hourly cron. */
 import { createScheduledController, runInDurableObject } from 'cloudflare:test';
 import { env } from 'cloudflare:workers';
+import { getTableName } from 'drizzle-orm';
 import { describe, expect, inject, it, vi } from 'vitest';
 import type { Env } from '../../src/env.ts';
 import { newId } from '../../src/ids.ts';
@@ -8,6 +9,7 @@ import { outboxOf } from '../../src/outbox/client.ts';
 import { createAccount as openAccount } from '../../src/services/accounts.ts';
 import { registrantContext } from '../../src/services/service-context.ts';
 import { sweepUnconfirmed } from '../../src/services/sweep-unconfirmed.ts';
+import { ACCOUNT_TABLES } from '../../src/store/system/unconfirmed-accounts.ts';
 import worker from '../../src/worker.ts';
 import { call, callAsOperator, createAccount, jsonOf, textAt } from '../support/control-plane.ts';
 
@@ -91,6 +93,10 @@ describe('an account that was never confirmed', () => {
     expect(left).toEqual([]);
     const refused = await call('/v1/relays', { key });
     expect([refused.status, textAt(await jsonOf(refused), 'code')]).toEqual([403, 'invalid_api_key']);
+  });
+
+  it('has no table that the deletion leaves out', async () => {
+    expect(ACCOUNT_TABLES.map((table) => getTableName(table)).sort()).toEqual(await accountTables());
   });
 
   it('stays until then, and for good where it was confirmed or made by the operator', async () => {

@@ -4,10 +4,13 @@ import { databaseOf } from '../db.ts';
 import { accounts, dataKeys } from '../schema/accounts.ts';
 import { apiKeySecrets, apiKeys } from '../schema/api-keys.ts';
 import { auditLog } from '../schema/audit-log.ts';
+import { contactProperties, contacts, contactValues } from '../schema/contacts.ts';
 import { domains } from '../schema/domains.ts';
+import { listMembers, lists } from '../schema/lists.ts';
 import { outboxes } from '../schema/outboxes.ts';
 import { relays } from '../schema/relays.ts';
 import { suppressions } from '../schema/suppressions.ts';
+import { contactTopics, topics } from '../schema/topics.ts';
 import { webhooks } from '../schema/webhooks.ts';
 
 export interface UnconfirmedAccount {
@@ -39,7 +42,14 @@ export async function closeUnconfirmed(d1: D1Database, accountId: string): Promi
 }
 
 /** All that is an account's, in an order that no reference stands against. A test knows when a table is missing here. */
-const TABLES = [
+export const ACCOUNT_TABLES = [
+  contactValues,
+  contactTopics,
+  listMembers,
+  contactProperties,
+  topics,
+  lists,
+  contacts,
   apiKeySecrets,
   apiKeys,
   domains,
@@ -57,7 +67,7 @@ export async function deleteUnconfirmed(d1: D1Database, accountId: string): Prom
   const db = databaseOf(d1);
   const isClosed = sql`EXISTS (SELECT 1 FROM accounts AS own
     WHERE own.account_id = ${accountId} AND own.unconfirmed = 1 AND own.status = 'closed')`;
-  const [first, ...rest] = TABLES.map((table) =>
+  const [first, ...rest] = ACCOUNT_TABLES.map((table) =>
     db.delete(table).where(and(eq(table.accountId, accountId), isClosed)),
   );
   if (first) await db.batch([first, ...rest]);
