@@ -10,6 +10,7 @@ import { listMembers, lists } from '../schema/lists.ts';
 import { outboxes } from '../schema/outboxes.ts';
 import { relays } from '../schema/relays.ts';
 import { suppressions } from '../schema/suppressions.ts';
+import { templates, templateVersions } from '../schema/templates.ts';
 import { contactTopics, topics } from '../schema/topics.ts';
 import { webhooks } from '../schema/webhooks.ts';
 
@@ -43,6 +44,8 @@ export async function closeUnconfirmed(d1: D1Database, accountId: string): Promi
 
 /** All that is an account's, in an order that no reference stands against. A test knows when a table is missing here. */
 export const ACCOUNT_TABLES = [
+  templateVersions,
+  templates,
   contactValues,
   contactTopics,
   listMembers,
