@@ -9,6 +9,7 @@ const TEST_SETTINGS = {
   ALLOW_PRIVATE_RELAYS: 'true',
   ALLOW_PLAINTEXT_RELAYS: 'true',
   ALLOW_PRIVATE_WEBHOOKS: 'true',
+  DNS_RESOLVER_URL: 'none',
 };
 
 export default defineConfig({
@@ -22,7 +23,7 @@ export default defineConfig({
         test: {
           name: 'pure',
           include: [
-            'test/{smtp,mime,render,delivery,crypto,relay-gate,model,webhooks,http}/**/*.test.ts',
+            'test/{smtp,mime,render,delivery,crypto,relay-gate,model,webhooks,http,web}/**/*.test.ts',
             'test/*.test.ts',
           ],
           testTimeout: 30_000,
@@ -44,7 +45,11 @@ export default defineConfig({
           hookTimeout: 60_000,
           include: ['test/{store,ledger,gate,api,isolation}/**/*.test.ts'],
           setupFiles: ['test/support/apply-migrations.ts'],
-          globalSetup: ['test/support/start-smtp-servers.ts', 'test/support/start-response-validator.ts'],
+          globalSetup: [
+            'test/support/start-smtp-servers.ts',
+            'test/support/start-response-validator.ts',
+            'test/support/start-doh-server.ts',
+          ],
         },
       },
       {

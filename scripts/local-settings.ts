@@ -25,6 +25,7 @@ export function localDefaults(): Record<string, string> {
     ALLOW_PRIVATE_RELAYS: 'true',
     ALLOW_PLAINTEXT_RELAYS: 'true',
     ALLOW_PRIVATE_WEBHOOKS: 'true',
+    DNS_RESOLVER_URL: 'none',
     EHLO_NAME: 'localhost',
   };
 }

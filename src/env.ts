@@ -65,7 +65,21 @@ const masterKeys = z.string().transform((text, context) => {
   return keys.sort((a, b) => b.version - a.version);
 });
 
-const settingsSchema = z.object({
+/** Absent where names are not to be looked up. */
+const resolverUrl = z
+  .string()
+  .default('https://cloudflare-dns.com/dns-query')
+  .refine((text) => /^(?:none)?$/.test(text) || isResolverUrl(text), 'must be an https URL')
+  .transform((text) => (/^(?:none)?$/.test(text) ? undefined : text));
+
+/** In clear only to the loopback, which is out of reach where the platform runs the Worker. */
+function isResolverUrl(text: string): boolean {
+  const url = URL.canParse(text) ? new URL(text) : undefined;
+  const isLoopback = url?.hostname === '127.0.0.1' || url?.hostname === '[::1]';
+  return url?.protocol === 'https:' || (url?.protocol === 'http:' && isLoopback);
+}
+
+const settingsFields = z.object({
   ADMIN_TOKEN: z.string().min(32),
   MASTER_KEYS: masterKeys,
   /** `smtps://user:pass@host:465` or `smtp://user:pass@host:587` (STARTTLS): serves accounts without a relay. */
@@ -92,6 +106,9 @@ const settingsSchema = z.object({
   CONFIRMATION_HOURS: whole(48, 1),
   /** Confirmations mailed to one address in 24 hours, whoever asks for them. */
   CONFIRMATIONS_PER_DAY: whole(5, 1),
+
+  /** After which an account whose address was never confirmed is deleted. */
+  UNCONFIRMED_DAYS: whole(7, 1),
 
   /** `errors`: a log line only for requests that were refused or failed. What was sent stands in the ledger. */
   LOG_REQUESTS: z.enum(['all', 'errors']).default('errors'),
@@ -135,6 +152,11 @@ const settingsSchema = z.object({
   WATCHDOG_MS: whole(30 * SECOND, 1),
   /** Webhooks to the loopback, in clear too; for local use. */
   ALLOW_PRIVATE_WEBHOOKS: flag,
+  /** Webhooks to hosts in Cloudflare's network: whoever has a site behind it, or a Worker. */
+  ALLOW_CLOUDFLARE_WEBHOOKS: flag,
+  /** Answers `application/dns-json`. `none`, or empty, only where relays and webhooks may be private anyway. */
+  DNS_RESOLVER_URL: resolverUrl,
+  DNS_TIMEOUT_MS: whole(5 * SECOND, 1),
   /** The waits before each attempt at a webhook, the first one included. */
   WEBHOOK_RETRY_MS: waits([
     0,
@@ -154,6 +176,14 @@ const settingsSchema = z.object({
   /** How long the pump may act on what it last read from D1: account status, relays, suppressions. */
   SENDING_STATE_TTL_MS: whole(10 * SECOND, 1),
 });
+
+const settingsSchema = settingsFields.refine(
+  (set) => set.DNS_RESOLVER_URL !== undefined || (set.ALLOW_PRIVATE_RELAYS && set.ALLOW_PRIVATE_WEBHOOKS),
+  {
+    path: ['DNS_RESOLVER_URL'],
+    message: 'may be `none` only with ALLOW_PRIVATE_RELAYS and ALLOW_PRIVATE_WEBHOOKS, for local use',
+  },
+);
 
 export type Settings = z.output<typeof settingsSchema>;
 

@@ -45,6 +45,8 @@ export const ERROR_MESSAGES = {
   invalid_invite: 'The `invite` code is missing, used up, expired or wrong.',
   registrations_limited:
     'Too many requests from this address. Try again after the time in the retry-after header.',
+  host_not_looked_up:
+    'The host name in the `{field}` field could not be looked up. Nothing was saved. Try again shortly.',
   backlog_full: 'This account has too many messages waiting. Try again once some were delivered.',
   overloaded: 'The server has as many bytes in hand as it can hold. Try again shortly.',
   conflict: '{reason}',

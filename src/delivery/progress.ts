@@ -1,17 +1,19 @@
 /** How far a message has come: one state per recipient, and the timeline that led there. */
 
-export type DeliveryStatus =
-  | 'queued'
+export const DELIVERY_STATUSES = [
+  'queued',
   /** Shown of what is queued for a later time, and never stored: an older version would not send it. */
-  | 'scheduled'
-  | 'sending'
-  | 'deferred'
-  | 'delivered'
-  | 'failed'
-  | 'expired'
-  | 'suppressed'
-  | 'canceled'
-  | 'in_doubt';
+  'scheduled',
+  'sending',
+  'deferred',
+  'delivered',
+  'failed',
+  'expired',
+  'suppressed',
+  'canceled',
+  'in_doubt',
+] as const;
+export type DeliveryStatus = (typeof DELIVERY_STATUSES)[number];
 
 /** One recipient, by its place in the envelope. */
 export interface DeliveryState {

@@ -14,15 +14,17 @@
  */
 import { parseBase64Strict } from '../mime/attachment.ts';
 import { ByteList } from './byte-list.ts';
+import {
+  BACKSLASH,
+  CLOSE_BRACE,
+  CLOSE_BRACKET,
+  COLON,
+  COMMA,
+  OPEN_BRACE,
+  OPEN_BRACKET,
+  QUOTE,
+} from './json-characters.ts';
 
-const QUOTE = 0x22;
-const COMMA = 0x2c;
-const COLON = 0x3a;
-const OPEN_BRACKET = 0x5b;
-const BACKSLASH = 0x5c;
-const CLOSE_BRACKET = 0x5d;
-const OPEN_BRACE = 0x7b;
-const CLOSE_BRACE = 0x7d;
 const SLASH = 0x2f;
 const LOWER_U = 0x75;
 /** `content`, `attachments`; a longer key is none of them, even written as escapes. */

@@ -1,20 +1,8 @@
 /** The query of lists of emails and of their export: filters, all of which must be true. */
 import * as z from 'zod';
+import { DELIVERY_STATUSES } from '../outbox/client.ts';
 import type { EmailFilter } from '../services/email-filter.ts';
 import { pageQuery } from './pagination.ts';
-
-const STATUSES = [
-  'queued',
-  'scheduled',
-  'sending',
-  'deferred',
-  'delivered',
-  'failed',
-  'expired',
-  'suppressed',
-  'canceled',
-  'in_doubt',
-] as const;
 
 const tag = z
   .string()
@@ -23,7 +11,7 @@ const time = z.iso.datetime({ offset: true, error: 'must be a time like `2026-11
 const id = z.string().min(1).max(64);
 
 const filters = {
-  status: z.enum(STATUSES).optional(),
+  status: z.enum(DELIVERY_STATUSES).optional(),
   recipient: z.string().min(1).max(320).optional(),
   tag: z.union([tag, z.array(tag).max(10)]).optional(),
   created_after: time.optional(),

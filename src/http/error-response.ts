@@ -49,6 +49,7 @@ export const ERROR_WIRE: Record<ErrorCode, readonly [status: ContentfulStatusCod
   registrations_limited: [429, 'rate_limit_exceeded'],
   backlog_full: [429, 'rate_limit_exceeded'],
   overloaded: [503, 'application_error'],
+  host_not_looked_up: [503, 'application_error'],
   conflict: [409, 'validation_error'],
   not_scheduled: [409, 'validation_error'],
   already_sent: [409, 'validation_error'],
@@ -65,6 +66,7 @@ const DEFAULT_RETRY_AFTER_SECONDS: Partial<Record<ErrorCode, number>> = {
   backlog_full: 30,
   overloaded: 1,
   unavailable: 5,
+  host_not_looked_up: 5,
 };
 
 export function errorResponse(c: Context<AppTypes>, error: unknown): Response {

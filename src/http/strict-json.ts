@@ -4,6 +4,16 @@
  * strings that are not well-formed Unicode are refused at any depth.
  */
 import { AppError } from '../errors.ts';
+import {
+  BACKSLASH,
+  CLOSE_BRACE,
+  CLOSE_BRACKET,
+  COLON,
+  COMMA,
+  OPEN_BRACE,
+  OPEN_BRACKET,
+  QUOTE,
+} from './json-characters.ts';
 
 const MAX_DEPTH = 32;
 const MAX_KEYS = 10_000;
@@ -11,15 +21,6 @@ const MAX_CONTAINERS = 20_000;
 /** Room for an attachment given as an array of byte values. */
 const MAX_ITEMS = 4 * 1024 * 1024;
 const FORBIDDEN_KEYS = new Set(['__proto__', 'constructor', 'prototype']);
-
-const QUOTE = 0x22;
-const COMMA = 0x2c;
-const COLON = 0x3a;
-const OPEN_BRACKET = 0x5b;
-const BACKSLASH = 0x5c;
-const CLOSE_BRACKET = 0x5d;
-const OPEN_BRACE = 0x7b;
-const CLOSE_BRACE = 0x7d;
 
 export function parseStrictJson(text: string): unknown {
   checkShape(text);

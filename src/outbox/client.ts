@@ -24,7 +24,13 @@ import type { EventPayload } from './webhooks/event-payload.ts';
 import type { AttemptResult } from './webhooks/retry-plan.ts';
 
 export type { ChoiceReason, ExplainedChoice } from '../delivery/explain-choice.ts';
-export type { DeliveryState, DeliveryStatus, Rejection, TimelineEvent } from '../delivery/progress.ts';
+export {
+  DELIVERY_STATUSES,
+  type DeliveryState,
+  type DeliveryStatus,
+  type Rejection,
+  type TimelineEvent,
+} from '../delivery/progress.ts';
 export * from './message-content.ts';
 export * from './shards.ts';
 export { fixedTermsOf, keyedTerm, recipientKey, type Term } from './terms.ts';
@@ -270,6 +276,8 @@ export interface OutboxApi {
   refresh(): Promise<void>;
   /** From the hourly sweep: an object that lost its alarm finds its work again. */
   wake(): Promise<void>;
+  /** Of an account that is gone: all of its ledger, and whatever was under way. */
+  erase(): Promise<void>;
   /** Answers where the object and its storage work. */
   ping(): Promise<void>;
 }

@@ -262,6 +262,13 @@ export class Outbox extends DurableObject<Env> implements OutboxApi {
     this.arm();
   }
 
+  async erase(): Promise<void> {
+    await this.ctx.storage.deleteAlarm();
+    await this.ctx.storage.deleteAll();
+    // What is in memory knows tables that are not there any more. Whoever calls next gets a new object.
+    setTimeout(() => this.ctx.abort('erased'));
+  }
+
   async ping(): Promise<void> {
     this.database.first('SELECT 1');
   }

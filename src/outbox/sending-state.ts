@@ -5,7 +5,6 @@
 import { unwrapDataKey } from '../crypto/data-key.ts';
 import { type SealingKey, unseal } from '../crypto/seal.ts';
 import { type Env, settingsOf } from '../env.ts';
-import { checkRelayHost } from '../smtp/relay-host.ts';
 import { parseRelayUrl } from '../smtp/relay-url.ts';
 import type { Credentials, RelayAddress } from '../smtp/types.ts';
 import { type AccountScope, scopeOfOutbox } from '../store/db.ts';
@@ -16,6 +15,7 @@ import {
   type WebhookRecord,
 } from '../store/sending-state.ts';
 import { findSuppressedHashes } from '../store/suppressions.ts';
+import { checkRelayHost } from '../web/relay-host.ts';
 import { SuppressionCheck } from './suppression-check.ts';
 
 export const DEFAULT_RELAY_ID = 'default';

@@ -5,8 +5,8 @@ import * as store from '../store/api-keys.ts';
 import { isForeignKeyFault } from '../store/faults.ts';
 import type { Page, PageOf } from '../store/page.ts';
 import type { Permission } from '../store/schema/api-keys.ts';
+import { parseIpRange } from '../web/ip-range.ts';
 import { forgetKey } from './authenticate-key.ts';
-import { parseIpRange } from './ip-range.ts';
 import { actorName, type ServiceContext } from './service-context.ts';
 
 const MAX_OVERLAP_MS = 30 * 24 * 60 * 60 * 1000;

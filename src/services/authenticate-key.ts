@@ -9,8 +9,8 @@ import { AppError } from '../errors.ts';
 import { touchApiKey } from '../store/api-keys.ts';
 import { type AccountScope, scopeOfAuthenticatedKey } from '../store/db.ts';
 import { type FoundApiKey, findApiKeyByHash } from '../store/system/find-api-key.ts';
+import { type IpRange, isInRange, parseIp, parseIpRange } from '../web/ip-range.ts';
 import { ExpiringCache } from './expiring-cache.ts';
-import { type IpRange, isInRange, parseIp, parseIpRange } from './ip-range.ts';
 
 const TTL_MS = 10_000;
 const DAY_MS = 24 * 60 * 60 * 1000;

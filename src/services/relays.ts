@@ -5,12 +5,14 @@ import { settingsOf } from '../env.ts';
 import { AppError } from '../errors.ts';
 import { newId } from '../ids.ts';
 import { canonicalDomain } from '../mime/domain.ts';
-import { checkRelayHost, defaultTlsFor, refusedPortReason } from '../smtp/relay-host.ts';
+import { defaultTlsFor, refusedPortReason } from '../smtp/relay-port.ts';
 import type { AuthMethod, TlsMode } from '../smtp/types.ts';
 import type { Page, PageOf } from '../store/page.ts';
 import * as store from '../store/relays.ts';
 import { findSendingState } from '../store/sending-state.ts';
+import { checkRelayHost } from '../web/relay-host.ts';
 import { findAccountState } from './account-state.ts';
+import { checkHost } from './check-host.ts';
 import { refreshOutboxes } from './refresh-outboxes.ts';
 import { actorName, type ServiceContext } from './service-context.ts';
 
@@ -48,14 +50,12 @@ export async function createRelay(context: ServiceContext, input: RelayInput): P
   const { scope, actor } = context;
   const nowMs = Date.now();
   const id = newId('relay', nowMs);
+  const { host, port } = input;
+  const address = checkedAddress(context, { host, port, tls: input.tls ?? defaultTlsFor(port) });
   const relay: store.StoredRelay = {
     id,
     name: input.name,
-    ...checkedAddress(context, {
-      host: input.host,
-      port: input.port,
-      tls: input.tls ?? defaultTlsFor(input.port),
-    }),
+    ...address,
     auth: input.auth ?? 'auto',
     username: input.username ?? null,
     sealedSecret: typeof input.password === 'string' ? await sealSecret(context, id, input.password) : null,
@@ -68,6 +68,7 @@ export async function createRelay(context: ServiceContext, input: RelayInput): P
     updatedAt: nowMs,
   };
   checkCredentials(relay);
+  await checkRelayAddresses(context, relay.host);
   await store.insertRelay(scope, relay, { actor: actorName(actor), action: 'relay.created', target: id });
   await refreshOutboxes(context);
   return relay;
@@ -115,6 +116,7 @@ export async function updateRelay(
     const reason = 'must be given again where `host`, `port` or `tls` change';
     throw new AppError('invalid_field', { field: 'password', reason });
   }
+  if (change.host !== undefined) await checkRelayAddresses(context, next.host);
   const audit = {
     actor: actorName(actor),
     action: 'relay.updated',
@@ -178,6 +180,12 @@ function checkedAddress(context: ServiceContext, address: Address): Address {
     throw new AppError('field_refused', { field: 'tls', reason: 'this deployment insists on TLS' });
   }
   return { ...address, host: checked.host };
+}
+
+/** Nothing to check where a relay may be anywhere. In Cloudflare's network the platform reaches none. */
+export async function checkRelayAddresses(context: ServiceContext, host: string): Promise<void> {
+  if (settingsOf(context.env).ALLOW_PRIVATE_RELAYS) return;
+  await checkHost(context, host, { field: 'host', allowCloudflare: false });
 }
 
 function canonicalDomains(names: readonly string[]): readonly string[] {

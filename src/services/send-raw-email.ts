@@ -2,15 +2,19 @@
 import { createHash } from 'node:crypto';
 import { settingsOf } from '../env.ts';
 import { AppError } from '../errors.ts';
+import { newMessageId } from '../ids.ts';
 import { parseMailbox } from '../mime/address.ts';
 import type { MailboxList } from '../mime/mailbox-list.ts';
 import { type RawHeader, RawMessageError, RawMessageReader } from '../mime/raw-message.ts';
 import type { Mailbox } from '../mime/types.ts';
 import type { MessageSummary } from '../outbox/client.ts';
+import { type DryRun, dryRun } from './dry-run.ts';
+import type { EmailDraft } from './email-input.ts';
 import { withoutTestAddresses } from './recipients.ts';
+import { readScheduledTime, type ScheduledTime } from './scheduled-time.ts';
 import { findAllowedDomain, type SendOptions, type Sent, sendEmails } from './send-emails.ts';
 import { isTestActor, type ServiceContext } from './service-context.ts';
-import { openUpload, type Upload } from './upload.ts';
+import { type Content, openUpload } from './upload.ts';
 
 const MAX_RECIPIENTS = 50;
 /** Room for the fields that are added. */
@@ -25,6 +29,7 @@ export interface RawEmailInput {
   readonly tags: readonly { readonly name: string; readonly value: string }[];
   readonly relay?: string | undefined;
   readonly inDoubtPolicy?: 'retry' | 'hold' | undefined;
+  readonly scheduledAt?: string | undefined;
 }
 
 /** Throws `AppError`; what was staged of a message that is refused is gone by then. */
@@ -34,44 +39,110 @@ export async function sendRawEmail(
   input: RawEmailInput,
   options: SendOptions,
 ): Promise<Sent> {
-  const envelopeFrom = input.from === undefined ? undefined : mailboxOf(input.from, 'from').address;
-  if (input.from !== undefined)
-    await findAllowedDomain(context, mailboxOf(input.from, 'from').domain, options);
-  const recipients = input.to?.map((text, index) => mailboxOf(text, `to[${index}]`));
+  const beside = await readBeside(context, input, options);
+  const { envelopeFrom } = beside;
   const upload = await openUpload(context);
   try {
-    const received = await receive(context, body, upload, options);
-    const { header, reader } = received;
-    const summary = summaryOf(header, recipients, { ...input, isTest: isTestActor(context.actor) });
+    const received = await receive(context, body, { sink: upload, beside, options });
     const number = upload.endContent();
     await upload.finish();
     const content = upload.contentOf(number);
     if (!content) throw new Error('the message was not read');
-    const raw = {
-      sizeBytes: reader.sizeBytes,
-      eightBit: reader.eightBit,
-      smtpUtf8: header.smtpUtf8,
-      messageId: header.messageId,
-    };
-    const head = { headers: [], attachments: [], raw };
-    // Of the octets as they came: what is added to them differs from request to request.
-    const fingerprinted = [new TextEncoder().encode('raw'), received.sha256];
-    const draft = { summary, head, attachments: [content], fingerprinted };
+    const draft = draftOf(context, received, { input, beside, content });
     return await sendEmails(context, [draft], { ...options, envelopeFrom, id: upload.id });
   } finally {
     await upload.discard();
   }
 }
 
+/** The same without sending: held in memory, and nothing is staged. */
+export async function dryRunRawEmail(
+  context: ServiceContext,
+  body: AsyncIterable<Uint8Array>,
+  input: RawEmailInput,
+  options: Pick<SendOptions, 'boundDomainId'>,
+): Promise<DryRun> {
+  const beside = await readBeside(context, input, options);
+  const { envelopeFrom } = beside;
+  const pieces: Uint8Array[] = [];
+  const id = newMessageId(0);
+  // The bytes are only good until the next piece is read.
+  const sink = { id, write: (bytes: Uint8Array) => void pieces.push(bytes.slice()) };
+  const received = await receive(context, body, { sink, beside, options });
+  const content = Buffer.concat(pieces);
+  const draft = draftOf(context, received, { input, beside, content });
+  return dryRun(context, draft, { ...options, envelopeFrom, id });
+}
+
+/** What stands beside a message and is checked before it is read. */
+interface Beside {
+  readonly envelopeFrom: string | undefined;
+  readonly recipients: readonly Mailbox[] | undefined;
+  readonly scheduledTime: ScheduledTime | undefined;
+}
+
+async function readBeside(
+  context: ServiceContext,
+  { from, to, scheduledAt }: RawEmailInput,
+  options: SendOptions,
+): Promise<Beside> {
+  const sender = from === undefined ? undefined : mailboxOf(from, 'from');
+  if (sender) await findAllowedDomain(context, sender.domain, options);
+  return {
+    envelopeFrom: sender?.address,
+    recipients: to?.map((text, index) => mailboxOf(text, `to[${index}]`)),
+    scheduledTime:
+      scheduledAt === undefined ? undefined : readScheduledTime(scheduledAt, 'scheduled_at', Date.now()),
+  };
+}
+
+function draftOf(
+  context: ServiceContext,
+  { header, reader, sha256 }: Received,
+  from: { readonly input: RawEmailInput; readonly beside: Beside; readonly content: Content },
+): EmailDraft {
+  const { input, beside, content } = from;
+  const { recipients, scheduledTime } = beside;
+  const raw = {
+    sizeBytes: reader.sizeBytes,
+    eightBit: reader.eightBit,
+    smtpUtf8: header.smtpUtf8,
+    messageId: header.messageId,
+  };
+  return {
+    summary: summaryOf(header, recipients, { ...input, isTest: isTestActor(context.actor) }),
+    head: { headers: [], attachments: [], raw },
+    attachments: [content],
+    // Of the octets as they came: what is added to them differs from request to request.
+    fingerprinted: [new TextEncoder().encode('raw'), sha256],
+    ...(scheduledTime && { scheduledTime }),
+  };
+}
+
+interface Received {
+  readonly header: RawHeader;
+  readonly reader: RawMessageReader;
+  readonly sha256: Uint8Array;
+}
+
+/** Where a message goes while it is read. */
+interface Sink {
+  readonly id: string;
+  readonly write: (bytes: Uint8Array) => void;
+  readonly drain?: () => Promise<void>;
+}
+
 async function receive(
   context: ServiceContext,
   body: AsyncIterable<Uint8Array>,
-  upload: Upload,
-  options: SendOptions,
-): Promise<{ header: RawHeader; reader: RawMessageReader; sha256: Uint8Array }> {
+  to: { readonly sink: Sink; readonly beside: Beside; readonly options: SendOptions },
+): Promise<Received> {
+  const { sink, beside, options } = to;
   const limitBytes = settingsOf(context.env).MESSAGE_LIMIT_BYTES + ADDED_BYTES;
   const hash = createHash('sha256');
-  const reader = new RawMessageReader({ id: upload.id, dateMs: Date.now() }, (bytes) => upload.write(bytes));
+  // A Date that is missing is the one of sending, as in mail that is composed.
+  const dateMs = beside.scheduledTime?.atMs ?? Date.now();
+  const reader = new RawMessageReader({ id: sink.id, dateMs }, (bytes) => sink.write(bytes));
   let isChecked = false;
   for await (const piece of body) {
     hash.update(piece);
@@ -84,7 +155,7 @@ async function receive(
       await checkSender(context, reader.header, options);
       isChecked = true;
     }
-    await upload.drain();
+    await sink.drain?.();
   }
   const header = refusing(() => reader.end());
   if (!isChecked) await checkSender(context, header, options);

@@ -12,6 +12,7 @@ import {
   markOutboxesSwept,
   type RegisteredOutbox,
 } from '../store/system/list-outboxes.ts';
+import { sweepUnconfirmed } from './sweep-unconfirmed.ts';
 
 /** Far below what one invocation may call. */
 const PER_RUN = 2000;
@@ -22,6 +23,7 @@ export async function sweepOutboxes(env: Env, options: { readonly perRun?: numbe
   const startedAtMs = Date.now();
   // Limits count over a day at most.
   await dropEventCounts(env.DB, startedAtMs - 2 * DAY_MS).catch((error) => logError('sweep_failed', error));
+  await sweepUnconfirmed(env).catch((error) => logError('sweep_failed', error));
   let failed = 0;
   try {
     const outboxes = await listOutboxesToSweep(env.DB, options.perRun ?? PER_RUN);

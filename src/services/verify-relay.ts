@@ -4,11 +4,11 @@ import { unseal } from '../crypto/seal.ts';
 import { type Settings, settingsOf } from '../env.ts';
 import { AppError } from '../errors.ts';
 import { openRelaySession } from '../smtp/connection.ts';
-import { checkRelayHost } from '../smtp/relay-host.ts';
 import { type Credentials, type PhaseTimeouts, SmtpFault, type Stage } from '../smtp/types.ts';
 import type { StoredRelay } from '../store/relays.ts';
 import { findSendingState } from '../store/sending-state.ts';
-import { getRelay, relaySecretPlace } from './relays.ts';
+import { checkRelayHost } from '../web/relay-host.ts';
+import { checkRelayAddresses, getRelay, relaySecretPlace } from './relays.ts';
 import type { ServiceContext } from './service-context.ts';
 
 export interface RelayVerification {
@@ -29,6 +29,7 @@ export async function verifyRelay(context: ServiceContext, id: string): Promise<
   const settings = settingsOf(context.env);
   const checked = checkRelayHost(relay.host, { allowPrivate: settings.ALLOW_PRIVATE_RELAYS });
   if (!checked.ok) throw new AppError('field_refused', { field: 'host', reason: checked.reason });
+  await checkRelayAddresses(context, relay.host);
   const credentials = await credentialsOf(context, relay);
   const transcript: string[] = [];
   try {

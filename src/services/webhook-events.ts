@@ -19,7 +19,7 @@ import { insertAudit } from '../store/audit-log.ts';
 import { countShards, getDataKeys } from './account-state.ts';
 import type { Page } from './listing.ts';
 import { actorName, type ServiceContext } from './service-context.ts';
-import { getWebhook } from './webhooks.ts';
+import { checkSavedEndpoint, getWebhook } from './webhooks.ts';
 
 export interface WebhookEventDetail {
   readonly id: string;
@@ -123,7 +123,7 @@ export async function testWebhook(
   webhookId: string,
 ): Promise<AttemptResult & { readonly eventId: string; readonly deliveryId: string }> {
   const { env, scope } = context;
-  await getWebhook(context, webhookId);
+  await checkSavedEndpoint(context, await getWebhook(context, webhookId));
   const nowMs = Date.now();
   const payload = {
     id: newId('event', nowMs),

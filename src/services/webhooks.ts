@@ -10,6 +10,7 @@ import type { WebhookStatus } from '../store/schema/webhooks.ts';
 import * as store from '../store/webhooks.ts';
 import { checkEndpointUrl } from '../web/endpoint-url.ts';
 import { getDataKeys } from './account-state.ts';
+import { checkHost } from './check-host.ts';
 import { refreshOutboxes } from './refresh-outboxes.ts';
 import { actorName, type ServiceContext } from './service-context.ts';
 
@@ -37,7 +38,7 @@ export async function createWebhook(context: ServiceContext, input: WebhookInput
   const { scope, actor } = context;
   const createdAt = Date.now();
   const id = newId('webhook', createdAt);
-  const endpoint = endpointOf(context, input.endpoint, input.ownHost);
+  const endpoint = await endpointOf(context, input.endpoint, input.ownHost);
   const secret = newWebhookSecret();
   const webhook = {
     id,
@@ -85,7 +86,7 @@ export async function updateWebhook(
   await getWebhook(context, id);
   const { endpoint, events, status } = change;
   const next = {
-    ...(endpoint !== undefined && { endpoint: endpointOf(context, endpoint, change.ownHost) }),
+    ...(endpoint !== undefined && { endpoint: await endpointOf(context, endpoint, change.ownHost) }),
     ...(events !== undefined && { events }),
     ...(status !== undefined && { status }),
   };
@@ -118,11 +119,24 @@ export async function rotateSecret(
   return { id, secret };
 }
 
-function endpointOf({ env }: ServiceContext, text: string, ownHost: string): string {
-  const allowPrivate = settingsOf(env).ALLOW_PRIVATE_WEBHOOKS;
-  const checked = checkEndpointUrl(text, { allowPrivate, ownHosts: [ownHost] });
+/** For who tries a webhook out, and is shown the answer. */
+export async function checkSavedEndpoint(context: ServiceContext, webhook: Webhook): Promise<void> {
+  await endpointOf(context, webhook.endpoint);
+}
+
+async function endpointOf(context: ServiceContext, text: string, ownHost = ''): Promise<string> {
+  const { ALLOW_PRIVATE_WEBHOOKS, PUBLIC_URL } = settingsOf(context.env);
+  const publicHosts = PUBLIC_URL === undefined ? [] : [new URL(PUBLIC_URL).hostname];
+  const options = { allowPrivate: ALLOW_PRIVATE_WEBHOOKS, ownHosts: [ownHost, ...publicHosts] };
+  const checked = checkEndpointUrl(text, options);
   if (!checked.ok) throw new AppError('field_refused', { field: 'endpoint', reason: checked.reason });
+  if (!checked.isLoopback) await checkEndpointAddresses(context, checked.host);
   return checked.url;
+}
+
+async function checkEndpointAddresses(context: ServiceContext, host: string): Promise<void> {
+  const allowCloudflare = settingsOf(context.env).ALLOW_CLOUDFLARE_WEBHOOKS;
+  await checkHost(context, host, { field: 'endpoint', allowCloudflare });
 }
 
 async function sealSecret(context: ServiceContext, id: string, secret: string): Promise<Uint8Array> {

@@ -3,26 +3,13 @@
  * private ranges; this refuses what is recognisable before that. The URL parser brings every spelling of an
  * address to one form first. A deployment for local use may allow the loopback, in clear too.
  */
+import { isPrivateName } from './private-name.ts';
+
 export type EndpointCheck =
-  | { readonly ok: true; readonly url: string; readonly host: string }
+  | { readonly ok: true; readonly url: string; readonly host: string; readonly isLoopback: boolean }
   | { readonly ok: false; readonly reason: string };
 
 const MAX_LENGTH = 2000;
-const PRIVATE_SUFFIXES = [
-  'local',
-  'localhost',
-  'internal',
-  'lan',
-  'home.arpa',
-  'intranet',
-  'corp',
-  'localdomain',
-  'onion',
-  'test',
-  'invalid',
-  'example',
-];
-const METADATA_NAMES = ['metadata.google.internal', 'metadata.azure.com', 'instance-data.ec2.internal'];
 const LABEL = /^(?!-)[a-z0-9_-]{1,63}(?<!-)$/;
 const IPV4 = /^\d{1,3}(?:\.\d{1,3}){3}$/;
 const LOOPBACK = /^(?:127(?:\.\d{1,3}){3}|localhost|\[::1\])$/;
@@ -42,7 +29,7 @@ export function checkEndpointUrl(
   if (url.hash !== '' || text.includes('#')) return refused('must not have a fragment');
   // One trailing dot is the same name.
   const host = url.hostname.replace(/\.$/, '');
-  if (options.allowPrivate && LOOPBACK.test(host)) return { ok: true, url: url.href, host };
+  if (options.allowPrivate && LOOPBACK.test(host)) return { ok: true, url: url.href, host, isLoopback: true };
   if (url.protocol !== 'https:') return refused('must be an https URL');
   if (url.port !== '') return refused('must use port 443');
   if (IPV4.test(host) || host.startsWith('[')) return refused('must name a host, not an address');
@@ -50,12 +37,9 @@ export function checkEndpointUrl(
   if (host.length > 253 || !host.split('.').every((label) => LABEL.test(label))) {
     return refused('must have a valid host name');
   }
-  const isPrivate =
-    METADATA_NAMES.includes(host) ||
-    PRIVATE_SUFFIXES.some((suffix) => host === suffix || host.endsWith(`.${suffix}`));
-  if (isPrivate) return refused('must have a public host name');
+  if (isPrivateName(host)) return refused('must have a public host name');
   if (options.ownHosts?.includes(host)) return refused('must not be this service itself');
-  return { ok: true, url: url.href, host };
+  return { ok: true, url: url.href, host, isLoopback: false };
 }
 
 function refused(reason: string): EndpointCheck {

@@ -221,6 +221,102 @@ describe('raw mail', () => {
   });
 });
 
+describe('raw mail for later', () => {
+  it('waits for its time, which can be moved, and is dated with it', async () => {
+    const at = new Date(Date.now() + 3_600_000).toISOString();
+    const query = `?scheduled_at=${encodeURIComponent(at)}`;
+    const id = await sent(mail(), query);
+    expect(await read(id)).toMatchObject({ last_event: 'scheduled', scheduled_at: at });
+    const [dated] = await mimeOf(mail(), query);
+    const [, date = ''] = /^Date: (.*)\r$/m.exec(dated ?? '') ?? [];
+    expect(Date.parse(date)).toBe(Math.floor(Date.parse(at) / 1000) * 1000);
+    const later = { scheduled_at: 'in 2 days' };
+    const moved = await call(`/v1/emails/${id}`, { method: 'PATCH', key: account.key, body: later });
+    expect(moved.status).toBe(200);
+    const canceled = await call(`/v1/emails/${id}/cancel`, { method: 'POST', key: account.key });
+    expect(await jsonOf(canceled)).toMatchObject({ last_event: 'canceled' });
+  });
+
+  it('may be large', async () => {
+    const response = await chunked(`${PATH}?scheduled_at=in%201%20day`, bodyOf(3), 'message/rfc822');
+    expect(await jsonOf(response)).toMatchObject({ deliveries: [{ status: 'scheduled' }] });
+    expect(await stagedIds()).toEqual([]);
+  });
+
+  it('is the same request only with the same words', async () => {
+    const headers = { 'idempotency-key': 'raw-later' };
+    const id = await sent(mail(), '?scheduled_at=in+1+day', headers);
+    expect(await sent(mail(), '?scheduled_at=in+1+day', headers)).toBe(id);
+    for (const query of ['?scheduled_at=in+24+hours', '']) {
+      expect((await refusal(await send(mail(), query, headers)))[1]).toBe('idempotency_mismatch');
+    }
+  });
+
+  it('is refused for a time that is none, or too far ahead', async () => {
+    for (const time of ['tomorrow', 'in 31 days', '2026-12-01T09:00:00', '']) {
+      const response = await send(mail(), `?scheduled_at=${encodeURIComponent(time)}`);
+      expect((await refusal(response)).slice(1)).toEqual([
+        'invalid_field',
+        expect.stringContaining('`scheduled_at`'),
+      ]);
+    }
+  });
+});
+
+/** The message of a dry run, and the rest of the answer. */
+async function mimeOf(body: string, query = ''): Promise<[string, JsonObject]> {
+  const response = await send(body, `${query || '?'}&dry_run=true`);
+  expect(response.status).toBe(200);
+  const { mime_base64: mime, ...rest } = await jsonOf(response);
+  return [Buffer.from(String(mime), 'base64').toString(), rest];
+}
+
+describe('a dry run of raw mail', () => {
+  it('tells the envelope, the relay and the octets that would leave, and sends nothing', async () => {
+    const lines = [...HEADER, 'Bcc: d@example.com', 'Message-ID: <own@acme.example>', 'Date: x'];
+    const before = await jsonOf(await call('/v1/emails?limit=1', { key: account.key }));
+    const [text, rest] = await mimeOf(lines.concat('', 'Hi', '').join('\n'), '?from=bounce@acme.example');
+    expect(text).toBe([...HEADER, ...lines.slice(4), '', 'Hi', ''].join('\r\n'));
+    expect(rest).toMatchObject({
+      object: 'dry_run',
+      message_id: '<own@acme.example>',
+      envelope: { from: 'bounce@acme.example', recipients: ['b@example.com', 'd@example.com'] },
+      relay: expect.stringMatching(/^rly_/),
+      relay_reason: 'only_relay',
+      size_bytes: text.length,
+    });
+    expect(await jsonOf(await call('/v1/emails?limit=1', { key: account.key }))).toEqual(before);
+  });
+
+  it('is refused as sending would be, and claims no key', async () => {
+    const headers = { 'idempotency-key': 'raw-dry' };
+    expect((await send(mail(), '?dry_run=true', headers)).status).toBe(200);
+    await sent(mail(HEADER, 'Other\r\n'), '?dry_run=false', headers);
+    for (const [body, query] of [
+      [mail(HEADER, 'a\rb'), ''],
+      [mail(HEADER.slice(0, 1)), ''],
+      [mail(['From: a@other.example', 'To: b@example.com']), ''],
+      [mail(), '&from=a@other.example'],
+      [mail(), '&relay=rly_none'],
+      [mail(), '&scheduled_at=never'],
+    ] as const) {
+      const really = await refusal(await send(body, `?${query.slice(1)}`));
+      expect(await refusal(await send(body, `?dry_run=true${query}`))).toEqual(really);
+      expect(really[0]).toBeGreaterThanOrEqual(400);
+    }
+  });
+
+  it('is held whole, so it may be as large as other bodies, and stages nothing', async () => {
+    expect((await chunked(`${PATH}?dry_run=true`, bodyOf(3), 'message/rfc822')).status).toBe(200);
+    expect(await refusal(await chunked(`${PATH}?dry_run=true`, bodyOf(15), 'message/rfc822'))).toEqual([
+      413,
+      'body_too_large',
+      'The request body is larger than 15 MiB.',
+    ]);
+    expect(await stagedIds()).toEqual([]);
+  });
+});
+
 describe('what is staged', () => {
   it('becomes a message, and is nobody else’s then', async () => {
     const headers = { 'idempotency-key': 'staged-1' };

@@ -283,3 +283,50 @@ describe('a test key', () => {
     });
   });
 });
+
+describe('a request that is repeated', () => {
+  it('is answered with the same ids and recipients, and what became of them since', async () => {
+    const key = newKey();
+    const change = { to: ['b@example.com', 'nobody'], cc: 'c@example.com', scheduled_at: 'in 1 day' };
+    const first = await send(change, key);
+    const again = await send(change, key);
+    expect(again).toEqual(first);
+    await ask(`/v1/emails/${first.body.id}/cancel`);
+    const canceled = await send(change, key);
+    expect([canceled.status, canceled.body.id]).toEqual([200, first.body.id]);
+    type Delivery = { index: number; recipient: string; status: string; reason: string | null };
+    const told = ({ body }: Answer) =>
+      body.deliveries.map(({ index, recipient, status, reason }: Delivery) => [
+        index,
+        recipient,
+        status,
+        reason,
+      ]);
+    expect(told(first)).toEqual([
+      [0, 'b@example.com', 'scheduled', null],
+      [1, 'c@example.com', 'scheduled', null],
+      [2, 'nobody', 'failed', 'invalid_address'],
+    ]);
+    expect(told(canceled)).toEqual([
+      [0, 'b@example.com', 'canceled', null],
+      [1, 'c@example.com', 'canceled', null],
+      [2, 'nobody', 'failed', 'invalid_address'],
+    ]);
+    const now = await ask(`/v1/emails/${first.body.id}`, undefined, {}, 'GET');
+    expect(canceled.body.deliveries).toEqual(now.body.deliveries);
+  });
+
+  it('keeps the order of a batch', async () => {
+    const key = newKey();
+    const items = ['in 1 day', 'in 2 days', 'in 3 days'].map((scheduled_at) => ({ ...email, scheduled_at }));
+    const first = await batch(items, key);
+    expect(first.body.data).toHaveLength(3);
+    await ask(`/v1/emails/${first.body.data[1].id}/cancel`);
+    const { body } = await batch(items, key);
+    expect(body.data.map(({ id }: { id: string }) => id)).toEqual(
+      first.body.data.map(({ id }: { id: string }) => id),
+    );
+    const states = body.data.map(({ deliveries }: { deliveries: JsonObject[] }) => deliveries[0]?.status);
+    expect(states).toEqual(['scheduled', 'canceled', 'scheduled']);
+  });
+});

@@ -68,6 +68,20 @@ describe('a scheduled message', () => {
     expect(Date.parse(timeline[1].created_at)).toBeGreaterThanOrEqual(Date.parse(at));
   });
 
+  test('that came as MIME, in several pieces, arrives at its time as it came', async () => {
+    const server = await startServer();
+    const { client } = await openAccount(relay.url, ADMIN_TOKEN, { relay: { port: server.port } });
+    const at = inMs(1500);
+    const header = 'From: a@example.com\r\nTo: b@example.net\r\nMessage-ID: <1@example.com>\r\n';
+    const message = `${header}Date: Tue, 24 Nov 2026 10:00:00 +0000\r\n\r\n${'0123456789\r\n'.repeat(200_000)}`;
+    const path = `/v1/emails/raw?scheduled_at=${encodeURIComponent(at)}`;
+    const accepted = await client.post(path, message, { 'content-type': 'message/rfc822' });
+    expect(accepted.body.deliveries[0].status).toBe('scheduled');
+    const found = await client.until(`/v1/emails/${accepted.body.id}`, isDelivered);
+    expect(Date.parse(found.timeline[1].created_at)).toBeGreaterThanOrEqual(Date.parse(at));
+    expect(server.messages.map(({ data }) => data.toString() === message)).toEqual([true]);
+  });
+
   test('is sent at the time it was moved to: earlier, or at once', async () => {
     const server = await startServer();
     const { client } = await openAccount(relay.url, ADMIN_TOKEN, { relay: { port: server.port } });

@@ -1,6 +1,8 @@
 /** Accounts, keys and requests for tests, through the API itself. */
+import { createExecutionContext } from 'cloudflare:test';
 import { env, exports } from 'cloudflare:workers';
 import { inject } from 'vitest';
+import { app } from '../../src/app.ts';
 
 const ORIGIN = 'https://relay.test';
 
@@ -15,6 +17,8 @@ export interface TestRequest {
   readonly key?: string;
   readonly body?: unknown;
   readonly headers?: Record<string, string>;
+  /** For this request, in place of those that the tests have. */
+  readonly settings?: Readonly<Record<string, string>> | undefined;
 }
 
 /** A request in JSON, answered by the Worker under test. */
@@ -32,13 +36,16 @@ export function call(path: string, request: TestRequest = {}): Promise<Response>
       }),
       redirect: 'manual',
     }),
+    request.settings,
   );
 }
 
 /** Answered by the Worker under test. Throws where the answer is not as the API's description says. */
-export async function send(request: Request): Promise<Response> {
+export async function send(request: Request, settings?: Readonly<Record<string, string>>): Promise<Response> {
   const { method, url } = request;
-  const response = await exports.default.fetch(request);
+  const response = settings
+    ? await app.fetch(request, { ...env, ...settings }, createExecutionContext())
+    : await exports.default.fetch(request);
   const isOther = response.body !== null && !/\bjson\b/.test(response.headers.get('content-type') ?? '');
   if (isOther) return response;
   const body = await response.clone().text();

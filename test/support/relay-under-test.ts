@@ -18,6 +18,7 @@ export const TEST_SETTINGS: Readonly<Record<string, string>> = {
   ALLOW_PRIVATE_RELAYS: 'true',
   ALLOW_PLAINTEXT_RELAYS: 'true',
   ALLOW_PRIVATE_WEBHOOKS: 'true',
+  DNS_RESOLVER_URL: 'none',
 };
 
 export interface RelayOptions {

@@ -35,6 +35,10 @@ const SYSTEM_STATEMENTS: readonly { readonly file: string; readonly looksLike: R
       /^update "outboxes" set "swept_at" = \? where \("outboxes"."account_id", "outboxes"."shard"\) IN /,
   },
   {
+    file: 'unconfirmed-accounts.ts',
+    looksLike: /^select .* from "accounts" where \("accounts"."unconfirmed" = 1 and .* limit \?$/,
+  },
+  {
     file: 'list-accounts.ts',
     looksLike: /^select .* from "accounts" (?:where "accounts"."account_id" [<>] \? )?order by .* limit \?$/,
   },

@@ -23,5 +23,6 @@ declare module 'vitest' {
   interface ProvidedContext {
     smtpPort: number;
     validatorPort: number;
+    dohPort: number;
   }
 }

@@ -70,14 +70,12 @@ export function detailBody(detail: EmailDetail) {
   };
 }
 
-export function dryRunBody({ email, envelope, choice, mime }: DryRun) {
-  const { id, last_event: _event, relay: _relay, ...shown } = overviewBody(email);
-  const { from } = email.summary;
+export function dryRunBody({ email, envelope, choice, mime, messageId }: DryRun) {
+  const { id: _id, last_event: _event, relay: _relay, ...shown } = overviewBody(email);
   return {
     object: 'dry_run' as const,
     ...shown,
-    // As an example: the email that is sent gets its own.
-    message_id: `<${id}@${from.domain}>`,
+    message_id: messageId,
     envelope,
     relay: choice ? (choice.chosen?.relayId ?? null) : 'simulator',
     relay_reason: choice ? (choice.chosen?.reason ?? 'none') : 'test_key',

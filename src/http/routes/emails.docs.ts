@@ -1,4 +1,5 @@
 import * as z from 'zod';
+import { DELIVERY_STATUSES } from '../../outbox/client.ts';
 import {
   describeFields,
   EXAMPLE_TIME,
@@ -22,18 +23,7 @@ const delivery = z
   .object({
     index: z.int().min(0).meta({ description: 'Its place; `resolve` takes it.' }),
     recipient: z.string().nullable(),
-    status: z.enum([
-      'queued',
-      'scheduled',
-      'sending',
-      'deferred',
-      'delivered',
-      'failed',
-      'expired',
-      'suppressed',
-      'canceled',
-      'in_doubt',
-    ]),
+    status: z.enum(DELIVERY_STATUSES),
     relay: z.string().nullable(),
     attempts: z.int().min(0),
     last_reply: z
@@ -175,7 +165,8 @@ const detailExample = {
 
 export const acceptedEmail = z.object({ id: idOf('message'), deliveries: z.array(delivery) }).meta({
   id: 'AcceptedEmail',
-  description: '`deliveries` is empty for a repeated request whose email is past its retention.',
+  description:
+    'Of a repeated request `id` is that of the first one, `deliveries` are the same recipients with what became of them since, and empty once the email is past its retention.',
 });
 export const acceptedExample = {
   id,
@@ -195,7 +186,7 @@ export const acceptedExample = {
 };
 
 const explainedRelay = z.object({ relay: z.string(), reason: z.string() });
-const dryRun = z
+export const dryRun = z
   .object({
     object: z.literal('dry_run'),
     from: z.string(),
@@ -226,7 +217,8 @@ export const IDEMPOTENCY_KEY = z
   .regex(/^[\x20-\x7e]{1,256}$/)
   .optional()
   .meta({
-    description: 'A repeated request with the same key and body gets the same answer and sends nothing.',
+    description:
+      'A repeated request with the same key and body sends nothing. It is answered with the same ids and the same recipients in their order; `status` and what else `deliveries` say are as they are by then.',
   });
 
 export const SEND_HEADERS = {

@@ -1,6 +1,13 @@
 import * as z from 'zod';
 import { describeFields, type ResourceDocs } from '../docs/resource-docs.ts';
-import { acceptedEmail, acceptedExample, IDEMPOTENCY_KEY, SEND_ERRORS, SEND_HEADERS } from './emails.docs.ts';
+import {
+  acceptedEmail,
+  acceptedExample,
+  dryRun,
+  IDEMPOTENCY_KEY,
+  SEND_ERRORS,
+  SEND_HEADERS,
+} from './emails.docs.ts';
 import { rawQuery } from './raw-emails.ts';
 
 const example = [
@@ -29,13 +36,17 @@ export const rawEmailDocs: ResourceDocs = {
         tag: '`name:value`, for your own sorting. May be repeated.',
         relay: 'The id of the relay to use; by priority and weight where it is not given.',
         in_doubt_policy: 'For this email instead of the policy of the account.',
+        scheduled_at:
+          'ISO 8601 with its offset, or `in 5 minutes`, `in 2 hours`, `in 3 days`; at most 30 days ahead.',
+        dry_run:
+          '`true` sends nothing, and answers what would happen: the envelope, the relay and why, and the message as it would leave. Of up to 15 MiB, where the deployment does not say otherwise.',
       }),
       body: { contentType: 'message/rfc822', schema: z.string(), example },
       responses: {
         200: {
           description: 'Accepted.',
           headers: SEND_HEADERS,
-          schema: acceptedEmail,
+          schema: z.union([acceptedEmail, dryRun]),
           example: acceptedExample,
         },
       },

@@ -59,7 +59,7 @@ const example = {
 
 const FIELD_TEXTS = {
   name: 'What the relay is called; its host where it is not given.',
-  host: 'A host name; an address of a private network is refused.',
+  host: 'A host name that leads to public addresses.',
   port: 'The port of SMTP submission. 25 is not reachable from Workers.',
   tls: '`implicit` from the first byte, `starttls` required, or `none` where the deployment allows it.',
   username: 'Together with `password`, or `null` for a server without authentication.',
@@ -134,7 +134,7 @@ export const relayDocs: ResourceDocs = {
         },
       },
       responses: { 201: { description: 'The relay.', schema: relay, example } },
-      errors: ['field_refused', 'conflict', 'not_found'],
+      errors: ['field_refused', 'host_not_looked_up', 'conflict', 'not_found'],
     },
     'GET /v1/relays': {
       operationId: 'listRelays',
@@ -157,7 +157,7 @@ export const relayDocs: ResourceDocs = {
       responses: {
         200: { description: 'The relay as it is now.', schema: relay, example: { ...example, weight: 3 } },
       },
-      errors: ['field_refused', 'conflict'],
+      errors: ['field_refused', 'host_not_looked_up', 'conflict'],
     },
     'DELETE /v1/relays/:id': {
       operationId: 'deleteRelay',
@@ -205,7 +205,7 @@ export const relayDocs: ResourceDocs = {
           },
         },
       },
-      errors: ['field_refused'],
+      errors: ['field_refused', 'host_not_looked_up'],
     },
   },
 };

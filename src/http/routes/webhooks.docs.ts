@@ -63,7 +63,7 @@ const answer = {
 };
 const answerExample = { http_status_code: 200, response: 'ok', sent_at: EXAMPLE_TIME };
 const FIELD_TEXTS = {
-  endpoint: 'An https URL on port 443 with a public host name.',
+  endpoint: 'An https URL on port 443 with a host name that leads to public addresses.',
   events: 'The types it is told of; `null`, or left away: all of them.',
 } as const;
 const EVENT = { event: 'The id of the event.' };
@@ -90,7 +90,7 @@ export const webhookDocs: ResourceDocs = {
       responses: {
         201: { description: 'The secret it signs with.', schema: withSecret, example: secretExample },
       },
-      errors: ['field_refused', 'conflict'],
+      errors: ['field_refused', 'host_not_looked_up', 'conflict'],
     },
     'GET /v1/webhooks': {
       operationId: 'listWebhooks',
@@ -129,7 +129,7 @@ export const webhookDocs: ResourceDocs = {
       responses: {
         200: { description: 'It is changed.', schema: named, example: { object: 'webhook', id } },
       },
-      errors: ['field_refused'],
+      errors: ['field_refused', 'host_not_looked_up'],
     },
     'DELETE /v1/webhooks/:id': {
       operationId: 'deleteWebhook',
@@ -171,7 +171,7 @@ export const webhookDocs: ResourceDocs = {
           example: { object: 'webhook_test', webhook: id, event_id: event, ...answerExample },
         },
       },
-      errors: ['conflict'],
+      errors: ['field_refused', 'host_not_looked_up', 'conflict'],
     },
     'POST /v1/webhooks/:id/replay': {
       operationId: 'replayWebhook',

@@ -1,9 +1,9 @@
 /** One signed request to a customer's endpoint, in the headers of both families that libraries look for. */
 import { signWebhook } from '../../crypto/webhook-signature.ts';
+import { type SafeRequest, safeFetch } from '../../web/safe-fetch.ts';
 import { deliveryIdOf } from './event-id.ts';
 import type { EventPayload } from './event-payload.ts';
-import type { AttemptResult } from './retry-plan.ts';
-import { post } from './safe-fetch.ts';
+import { type AttemptResult, retryAfterOf } from './retry-plan.ts';
 
 /** A webhook as the courier may use it. */
 export interface ActiveWebhook {
@@ -18,6 +18,8 @@ export interface ActiveWebhook {
   readonly secrets: readonly { readonly value: string; readonly untilMs?: number }[];
 }
 
+/** What is shown of an answer. */
+const RESPONSE_BYTES = 256;
 const USER_AGENT = 'edge-relay-webhooks/1';
 
 export async function sendToEndpoint(
@@ -40,5 +42,29 @@ export async function sendToEndpoint(
     headers[`webhook-${name}`] = value;
     headers[`svix-${name}`] = value;
   }
-  return post({ url: webhook.url, headers, body, timeoutMs });
+  return attempt({
+    url: webhook.url,
+    method: 'POST',
+    headers,
+    body,
+    timeoutMs,
+    maxBytes: RESPONSE_BYTES,
+  });
+}
+
+async function attempt(request: SafeRequest): Promise<AttemptResult> {
+  const atMs = Date.now();
+  const answer = await safeFetch(request);
+  const nowMs = Date.now();
+  const tookMs = nowMs - atMs;
+  if ('fault' in answer) return { atMs, response: answer.fault, tookMs };
+  const retryAfterMs = retryAfterOf(answer.headers.get('retry-after'), nowMs);
+  const response = new TextDecoder().decode(answer.body);
+  return {
+    atMs,
+    status: answer.status,
+    response,
+    tookMs,
+    ...(retryAfterMs !== undefined && { retryAfterMs }),
+  };
 }

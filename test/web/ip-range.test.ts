@@ -1,7 +1,7 @@
 import { BlockList, isIP } from 'node:net';
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { isInRange, parseIp, parseIpRange } from '../src/services/ip-range.ts';
+import { isInRange, parseIp, parseIpRange } from '../../src/web/ip-range.ts';
 
 function contains(range: string, address: string): boolean | undefined {
   const parsed = parseIpRange(range);

@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
-import { checkRelayHost, defaultTlsFor, hostNameOf, refusedPortReason } from '../../src/smtp/relay-host.ts';
+import { defaultTlsFor, refusedPortReason } from '../../src/smtp/relay-port.ts';
+import { checkRelayHost, hostNameOf } from '../../src/web/relay-host.ts';
 
 const publicOnly = (host: string) => checkRelayHost(host, { allowPrivate: false });
 
@@ -36,10 +37,10 @@ describe('the host of a relay', () => {
     for (const [text, host] of [
       ['smtp.example.com', 'smtp.example.com'],
       ['SMTP.Example.COM', 'smtp.example.com'],
-      ['smtp.bücher.example', 'smtp.xn--bcher-kva.example'],
-      ['xn--bcher-kva.example', 'xn--bcher-kva.example'],
+      ['smtp.bücher.dev', 'smtp.xn--bcher-kva.dev'],
+      ['xn--bcher-kva.dev', 'xn--bcher-kva.dev'],
       ['email-smtp.eu-west-1.amazonaws.com', 'email-smtp.eu-west-1.amazonaws.com'],
-      ['1.2.3.4.nip.example', '1.2.3.4.nip.example'],
+      ['1.2.3.4.nip.dev', '1.2.3.4.nip.dev'],
     ] as const) {
       expect(publicOnly(text)).toEqual({ ok: true, host });
     }
@@ -61,6 +62,9 @@ describe('the host of a relay', () => {
       'mail',
       'a.lan',
       'x.home.arpa',
+      'smtp.acme.example',
+      'smtp.acme.test',
+      'metadata',
       'ｌocalhost',
     ]) {
       expect([host, publicOnly(host).ok]).toEqual([host, false]);
@@ -72,25 +76,25 @@ describe('the host of a relay', () => {
       '',
       '.',
       'a..b',
-      '.example.com',
-      'example.com.',
-      'a b.example',
-      'smtp.example.com:25',
-      'u@smtp.example.com',
-      'smtp.example.com/x',
-      'smtp.example.com?x',
-      'smtp.example.com#x',
-      'smtp.example.com\\x',
-      'smtp.example.com\r\nRSET',
-      'smtp.example.com\0',
-      '-a.example',
-      'a-.example',
-      'a_b.example',
-      `${'a'.repeat(64)}.example`,
-      `${'a.'.repeat(127)}example`,
-      'smtp%2eexample.com',
-      'a\u200bb.example',
-      'a\u202eb.example',
+      '.acme.dev.com',
+      'acme.dev.',
+      'a b.acme.dev',
+      'smtp.acme.dev.com:25',
+      'u@smtp.acme.dev.com',
+      'smtp.acme.dev.com/x',
+      'smtp.acme.dev.com?x',
+      'smtp.acme.dev.com#x',
+      'smtp.acme.dev.com\\x',
+      'smtp.acme.dev.com\r\nRSET',
+      'smtp.acme.dev.com\0',
+      '-a.acme.dev',
+      'a-.acme.dev',
+      'a_b.acme.dev',
+      `${'a'.repeat(64)}.acme.dev`,
+      `${'a.'.repeat(127)}dev`,
+      'smtp%2eacme.dev',
+      'a\u200bb.acme.dev',
+      'a\u202eb.acme.dev',
     ]) {
       expect([host, publicOnly(host).ok]).toEqual([host, false]);
     }
