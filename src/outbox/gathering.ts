@@ -3,7 +3,7 @@
  * together once comes together again: each group may wait a moment for as many as the last one had, and for one more.
  * Where that one does not come, nobody asks for it again for a while. Sessions that take longer than that to come
  * round, as those to a distant server do, are therefore not held up; those that are quick are soon all in step. On
- * one machine this brings six sessions from two groups of three into one of six. The gain of the first version: fsyncs 0.76 → 0.55 for a message.
+ * one machine, six sessions that committed in two groups of three commit in one of six.
  */
 const PATIENCE_MS = 2;
 /** Groups until one more is hoped for again. */
