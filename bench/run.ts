@@ -1,11 +1,12 @@
 /**
  * `npm run bench`: measures beside peers on this machine, prints a table and writes `results.json`.
  * `node bench/run.ts session ledger` measures some of the groups and leaves the figures of the others.
- * `--full` grows a ledger to a million messages instead of 200,000.
+ * `--full` grows a ledger to a million messages instead of 200,000, and an account to as many contacts instead of 100,000.
  */
 import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { measureAccept } from './accept.ts';
+import { measureContacts } from './contacts.ts';
 import { measureCost } from './cost.ts';
 import { type Figures, tableOf } from './figures.ts';
 import { measureGrowth } from './growth.ts';
@@ -25,6 +26,7 @@ const GROUPS = {
   webhook: measureWebhook,
   growth: () => measureGrowth({ isFull }),
   list: measureList,
+  contacts: () => measureContacts({ isFull }),
   cost: measureCost,
   path: measurePath,
   postfix: measurePostfix,

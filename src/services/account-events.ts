@@ -7,6 +7,8 @@ import type { ServiceContext } from './service-context.ts';
 
 export interface AccountEvent {
   readonly type: string;
+  /** The id of the person's row. It is in the clear, so that what tells of an erased person can be found in the log. */
+  readonly about?: string;
   readonly data: Readonly<Record<string, unknown>>;
 }
 
@@ -20,8 +22,8 @@ export async function recordAccountEvents(
   const nowMs = Date.now();
   try {
     const keys = (await findAccountState(env, scope))?.dataKeys ?? [];
-    const entries = events.map(({ type, data }) => {
-      const nonce = newId('event', nowMs);
+    const entries = events.map(({ type, about, data }) => {
+      const nonce = [...(about === undefined ? [] : [about]), newId('event', nowMs)].join('/');
       return { t: type, a: nowMs, k: nonce, d: sealEventData(keys, { accountId, nonce }, data) };
     });
     await outboxOf(env, accountId).recordAccountEvents(accountId, entries);

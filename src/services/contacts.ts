@@ -211,7 +211,8 @@ export async function updateTopics(
   const { id, email } = await getContact(context, idOrEmail);
   await checkTopics(context, choices, fieldOf);
   await putSubscriptions(context, id, choices);
-  await recordAccountEvents(context, [{ type: 'contact.topics.updated', data: { email, topics: choices } }]);
+  const data = { id, email, topics: choices };
+  await recordAccountEvents(context, [{ type: 'contact.topics.updated', about: id, data }]);
   return id;
 }
 
@@ -271,7 +272,7 @@ async function tell(
     last_name: contact.lastName,
     unsubscribed: contact.unsubscribed,
   };
-  await recordAccountEvents(context, [{ type, data }]);
+  await recordAccountEvents(context, [{ type, about: contact.id, data }]);
 }
 
 function contactNotFound(): AppError {

@@ -116,7 +116,7 @@ async function tell(
   const events = records.map((record) => {
     const { id, email, origin, sourceId, createdAt } = opened(context, keys, record);
     const created = new Date(createdAt).toISOString();
-    return { type, data: { id, email, origin, source_id: sourceId, created_at: created } };
+    return { type, about: id, data: { id, email, origin, source_id: sourceId, created_at: created } };
   });
   await recordAccountEvents(context, events);
 }

@@ -2,7 +2,7 @@
 import { and, eq, exists, sql } from 'drizzle-orm';
 import type { BatchItem } from 'drizzle-orm/batch';
 import { type AuditEntry, auditOfChange, auditOfChanges } from './audit-log.ts';
-import { hexOf, isOneOfBytes } from './blobs.ts';
+import { hexOf } from './blobs.ts';
 import { type AccountScope, atomically } from './db.ts';
 import { contacts, contactValues } from './schema/contacts.ts';
 import { listMembers, type MemberStatus } from './schema/lists.ts';
@@ -133,22 +133,18 @@ function updateOf({ db, accountId }: AccountScope, changed: readonly ContactChan
   const rows = changed.map(({ id, knownAt, sealed, unsubscribed, updatedAt }) => {
     return { id, knownAt, unsubscribed: Number(unsubscribed), updatedAt, sealed: hexOf(sealed) };
   });
-  // Without the hashes: a column that is set has its index written, whatever its value.
+  // As an upsert of rows that are there: an UPDATE … FROM would go through the account's contacts, and look into the
+  // JSON for each. Without the hashes: a column that is set has its index written, whatever its value.
   return db
-    .update(contacts)
-    .set({
-      sealed: sql`unhex(changed.value ->> 'sealed')`,
-      unsubscribed: sql`changed.value ->> 'unsubscribed'`,
-      updatedAt: sql`changed.value ->> 'updatedAt'`,
-    })
-    .from(sql`json_each(${JSON.stringify(rows)}) AS changed`)
-    .where(
-      and(
-        eq(contacts.accountId, accountId),
-        sql`${contacts.id} = changed.value ->> 'id'`,
-        sql`${contacts.updatedAt} = changed.value ->> 'knownAt'`,
-      ),
-    )
+    .insert(contacts)
+    .select(sql`
+      SELECT contacts.account_id, contacts.id, contacts.email_hash, contacts.domain_hash,
+        unhex(value ->> 'sealed'), value ->> 'unsubscribed', contacts.created_at, value ->> 'updatedAt'
+      FROM json_each(${JSON.stringify(rows)}) CROSS JOIN contacts
+      WHERE contacts.account_id = ${accountId} AND contacts.id = value ->> 'id'
+        AND contacts.updated_at = value ->> 'knownAt'
+      ON CONFLICT DO UPDATE SET sealed = excluded.sealed, unsubscribed = excluded.unsubscribed,
+        updated_at = excluded.updated_at`)
     .returning({ id: contacts.id });
 }
 
@@ -210,9 +206,9 @@ function joinLists(
     .insert(listMembers)
     .select(sql`
       SELECT ${accountId}, list.value ->> 'id', contacts.id, list.value ->> 'status', ${nowMs}
-      FROM json_each(${JSON.stringify(contactIds)}) AS member CROSS JOIN contacts
+      FROM json_each(${JSON.stringify(contactIds)}) AS joining CROSS JOIN contacts
         CROSS JOIN json_each(${JSON.stringify(lists)}) AS list
-      WHERE contacts.account_id = ${accountId} AND contacts.id = member.value`)
+      WHERE contacts.account_id = ${accountId} AND contacts.id = joining.value`)
     .onConflictDoNothing();
 }
 
@@ -226,11 +222,11 @@ function putTopics(
     .insert(contactTopics)
     .select(sql`
       SELECT ${accountId}, topic.value ->> 'id', contacts.id, topic.value ->> 'subscription', ${nowMs}
-      FROM json_each(${JSON.stringify(contactIds)}) AS member CROSS JOIN contacts
+      FROM json_each(${JSON.stringify(contactIds)}) AS joining CROSS JOIN contacts
         CROSS JOIN json_each(${JSON.stringify(topics)}) AS topic
-      WHERE contacts.account_id = ${accountId} AND contacts.id = member.value`)
+      WHERE contacts.account_id = ${accountId} AND contacts.id = joining.value`)
     .onConflictDoUpdate({
-      target: [contactTopics.accountId, contactTopics.topicId, contactTopics.contactId],
+      target: [contactTopics.accountId, contactTopics.contactId, contactTopics.topicId],
       set: { subscription: sql`excluded.subscription`, updatedAt: sql`excluded.updated_at` },
       setWhere: sql`${contactTopics.subscription} <> excluded.subscription`,
     });
@@ -249,10 +245,12 @@ export async function findContactsByEmail(
   scope: AccountScope,
   emailHashes: readonly Uint8Array[],
 ): Promise<(ContactRecord & { readonly emailHash: Uint8Array })[]> {
+  const wanted = sql`json_each(${JSON.stringify(emailHashes.map(hexOf))})`;
   return scope.db
     .select({ ...contactColumns, emailHash: contacts.emailHash })
-    .from(contacts)
-    .where(and(eq(contacts.accountId, scope.accountId), isOneOfBytes(contacts.emailHash, emailHashes)));
+    .from(wanted)
+    .crossJoin(contacts)
+    .where(and(eq(contacts.accountId, scope.accountId), sql`${contacts.emailHash} = unhex(value)`));
 }
 
 /** Another address. False where the row is not as it was; throws where the address is somebody else's. */

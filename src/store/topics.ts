@@ -139,7 +139,7 @@ export async function putSubscriptions(
         SELECT ${accountId}, value ->> 'id', ${contactId}, value ->> 'subscription', ${Date.now()}
         FROM json_each(${JSON.stringify(choices)}) WHERE true`)
       .onConflictDoUpdate({
-        target: [contactTopics.accountId, contactTopics.topicId, contactTopics.contactId],
+        target: [contactTopics.accountId, contactTopics.contactId, contactTopics.topicId],
         set: { subscription: sql`excluded.subscription`, updatedAt: sql`excluded.updated_at` },
         setWhere: sql`${contactTopics.subscription} <> excluded.subscription`,
       }),

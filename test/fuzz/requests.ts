@@ -28,7 +28,7 @@ const WANTED_STATES: Readonly<Record<string, string>> = {
   rescheduleEmail: 'msg-scheduled',
 };
 
-const ID_KINDS = ['msg', 'key', 'rly', 'dom', 'acc', 'sup', 'evt'];
+const ID_KINDS = ['msg', 'key', 'rly', 'dom', 'acc', 'sup', 'evt', 'con', 'lst', 'top', 'prp'];
 
 export function requestsTo(operation: Operation, values: Values): fc.Arbitrary<Plan> {
   const { method, parameters } = operation;

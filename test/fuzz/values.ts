@@ -169,6 +169,24 @@ function hintsOf({ smtpPort, sinkUrl }: Surroundings): Record<string, fc.Arbitra
     relay_id: idToken('own', 'rly'),
     domain_id: idToken('own', 'dom'),
     ids: fc.array(idToken('own', 'sup'), { minLength: 1, maxLength: 3 }),
+    segments: fc.array(
+      idToken('own', 'lst').map((id) => ({ id })),
+      { maxLength: 2 },
+    ),
+    audience_id: idToken('own', 'lst'),
+    segment_id: idToken('own', 'lst'),
+    topics: fc.array(
+      fc.record({ id: idToken('own', 'top'), subscription: fc.constantFrom('opt_in', 'opt_out') }),
+      { maxLength: 2 },
+    ),
+    domain: fc.constantFrom('example.net', 'example.org'),
+    filter: fc.oneof(
+      idToken('own', 'lst').map((list) => ({ not: { list } })),
+      fc.constant({ or: [{ domain: 'example.net' }, { unsubscribed: false }] }),
+      anyJson,
+    ),
+    properties: fc.dictionary(fc.constantFrom('fuzz', 'fuzz', 'other'), anyText, { maxKeys: 2 }),
+    key: fc.stringMatching(/^[a-z]{1,12}$/),
     scheduled_at: inFuture,
     since: fc
       .integer({ min: 1, max: 48 })

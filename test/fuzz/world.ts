@@ -274,12 +274,23 @@ export class World {
     const webhook = await post('/v1/webhooks', { endpoint: this.#sinkUrl });
     await client.post(`/v1/webhooks/${webhook}/test`);
     await post('/v1/suppressions', { email: 'nobody@example.net' });
+    await post('/v1/contact-properties', { key: 'fuzz', type: 'string', is_filterable: true });
+    const list = await post('/v1/lists', { name: 'x' });
+    const topic = { id: await post('/v1/topics', { name: 'x', default_subscription: 'opt_in' }) };
+    const chosen = [{ ...topic, subscription: 'opt_in' }];
+    const contact = { email: 'member@example.net', segments: [list], topics: chosen };
+    const member = await post('/v1/contacts', contact);
     for (const path of [
       '/v1/relays',
       '/v1/domains',
       '/v1/api-keys',
       '/v1/suppressions',
       '/v1/webhooks',
+      '/v1/contacts',
+      '/v1/lists',
+      '/v1/topics',
+      '/v1/contact-properties',
+      `/v1/contacts/${member}/segments`,
       `/v1/emails/${withFile}/attachments`,
       `/v1/webhooks/${webhook}/events`,
     ]) {

@@ -29,7 +29,13 @@ export const listMembers = sqliteTable(
     createdAt: integer('created_at').notNull(),
   },
   (table) => [
-    primaryKey({ columns: [table.accountId, table.listId, table.contactId] }),
-    index('list_members_contact').on(table.accountId, table.contactId),
+    primaryKey({ columns: [table.accountId, table.contactId, table.listId] }),
+    index('list_members_list').on(
+      table.accountId,
+      table.listId,
+      table.contactId,
+      table.status,
+      table.createdAt,
+    ),
   ],
 );

@@ -32,7 +32,13 @@ export const contactTopics = sqliteTable(
     updatedAt: integer('updated_at').notNull(),
   },
   (table) => [
-    primaryKey({ columns: [table.accountId, table.topicId, table.contactId] }),
-    index('contact_topics_contact').on(table.accountId, table.contactId),
+    primaryKey({ columns: [table.accountId, table.contactId, table.topicId] }),
+    index('contact_topics_topic').on(
+      table.accountId,
+      table.topicId,
+      table.contactId,
+      table.subscription,
+      table.updatedAt,
+    ),
   ],
 );
