@@ -73,7 +73,7 @@ describe('the OpenAPI document', () => {
     }
   });
 
-  test('has examples for all bodies, and they fit their schemas', () => {
+  test('has examples for all bodies, and they fit their schemas', { timeout: 120_000 }, () => {
     const faults = OPERATIONS.flatMap((operation) => [
       ...Object.entries<Media>(operation.it.requestBody?.content ?? {}).flatMap(([type, media]) =>
         exampleFaults(operation, ['requestBody', 'content', type], media),
