@@ -21,7 +21,7 @@ export interface ContactSlice {
 export async function readContactSlice(
   scope: AccountScope,
   selection: Selection,
-  page: PageOf,
+  page: PageOf & { readonly window?: number },
 ): Promise<ContactSlice> {
   const { id, range, conditions } = selection;
   const isUp = page.before !== undefined;
@@ -32,7 +32,7 @@ export async function readContactSlice(
     candidatesOf(scope, selection, candidates)
       .orderBy(orderBy)
       .limit(1)
-      .offset(WINDOW - 1);
+      .offset((page.window ?? WINDOW) - 1);
   // What every candidate fulfils needs no window: the limit is the end of it.
   const bound = conditions.length === 0 ? undefined : endOf(isUp, id, end());
   const rows = rowsOf(scope, selection, and(candidates, bound, ...conditions))

@@ -36,6 +36,18 @@ const planted = {
   idempotencyKey: canary('idempotency'),
   wrongField: canary('wrongfield'),
   wrongKey: canary('wrongkey'),
+  contact: canary('contact'),
+  contactDomain: `${canary('contactdomain')}.example`,
+  firstName: canary('firstname'),
+  lastName: canary('lastname'),
+  propertyKey: canary('propertykey'),
+  propertyValue: canary('propertyvalue'),
+  fallback: canary('fallback'),
+  listName: canary('listname'),
+  topicName: canary('topicname'),
+  topicText: canary('topictext'),
+  filterDomain: `${canary('filterdomain')}.example`,
+  erased: canary('erased'),
 };
 
 let account: TestAccount;
@@ -118,6 +130,7 @@ beforeAll(async () => {
   await client.until(`/v1/webhooks/${hook.body.id}/events`, ({ data }) => data.length >= 3);
   const { body: events } = await client.get('/v1/events?limit=100');
   expect(JSON.stringify(events)).toContain(planted.recipient);
+  await plantContacts(client);
   await provokeErrors(client, email);
   running = await filesBelow(stateFolder);
   await relay.stop();
@@ -127,6 +140,38 @@ beforeAll(async () => {
 });
 
 afterAll(() => rm(stateFolder, { recursive: true, force: true }));
+
+/** Every field that a contact, a list, a topic and a property have; and one contact who was erased. */
+async function plantContacts(client: ApiClient): Promise<void> {
+  const made = async (path: string, body: object): Promise<string> => {
+    const answer = await client.post(path, body);
+    expect([path, answer.status]).toEqual([path, 201]);
+    return answer.body.id;
+  };
+  const key = planted.propertyKey;
+  const property = { key, type: 'string', fallback_value: planted.fallback, is_filterable: true };
+  await made('/v1/contact-properties', property);
+  const list = await made('/v1/lists', { name: planted.listName });
+  const filter = { or: [{ domain: planted.filterDomain }, { property: key, equals: planted.propertyValue }] };
+  const dynamic = await made('/v1/lists', { name: planted.listName, filter });
+  const topic = { name: planted.topicName, description: planted.topicText, default_subscription: 'opt_in' };
+  const topicId = await made('/v1/topics', topic);
+  const contact = {
+    first_name: planted.firstName,
+    last_name: planted.lastName,
+    properties: { [key]: planted.propertyValue },
+    segments: [list],
+    topics: [{ id: topicId, subscription: 'opt_out' }],
+  };
+  const email = `${planted.contact}@${planted.contactDomain}`;
+  await made('/v1/contacts', { ...contact, email });
+  const found = await client.get(`/v1/lists/${dynamic}/contacts`);
+  expect(JSON.stringify(found.body)).toContain(email);
+  const erased = `${planted.erased}@${planted.contactDomain}`;
+  await made('/v1/contacts', { ...contact, email: erased });
+  await made('/v1/suppressions', { email: erased });
+  expect((await client.call('DELETE', `/v1/contacts/${erased}`)).status).toBe(200);
+}
 
 async function provokeErrors(client: ApiClient, email: Record<string, unknown>): Promise<void> {
   const { refused, wrongField } = planted;
@@ -158,6 +203,20 @@ async function provokeErrors(client: ApiClient, email: Record<string, unknown>):
     await client.post('/v1/emails', { ...email, text: 'x' }, { 'idempotency-key': planted.idempotencyKey }),
     await client.get(`/v1/emails/${planted.recipient}`),
     await client.get(`/v1/contacts/${planted.recipient}@example.net?x=${planted.subject}`),
+    await client.get(`/v1/contacts/${planted.contact}?email=${planted.contact}`),
+    await client.get(`/v1/contacts?email=${planted.contact}`),
+    await client.get(`/v1/contacts?domain=${planted.contactDomain}.`),
+    await client.post('/v1/contacts', { email: planted.contact, first_name: planted.firstName }),
+    await client.post('/v1/contacts', {
+      email: `${planted.contact}@example.net`,
+      first_name: `${planted.firstName}\n`,
+    }),
+    await client.post('/v1/contacts', { email: 'a@example.net', segments: [planted.listName] }),
+    await client.post('/v1/lists', { name: 'x', filter: { domain: `${planted.filterDomain}.` } }),
+    await client.post('/v1/lists', { name: 'x', filter: { list: planted.listName } }),
+    await client.post('/v1/lists', { name: 'x', filter: { [planted.wrongField]: 1 } }),
+    await client.post('/v1/lists', { name: 'x', filter: { property: planted.propertyValue, equals: 'x' } }),
+    await client.post('/v1/topics', { name: planted.topicName, default_subscription: planted.topicText }),
     await client.call('GET', '/v1/emails', undefined, { authorization: `Bearer ${planted.wrongKey}` }),
     await client.post('/v1/relays', { host: '127.0.0.1', port: 25, password: planted.password }),
     await client.post('/v1/relays', {
@@ -238,6 +297,6 @@ test('the log has its lines, and none of the planted words', () => {
 });
 
 test('no error gives back what it is about', () => {
-  expect(errors).toHaveLength(23);
+  expect(errors).toHaveLength(34);
   expect(leaks(new Map(errors.map((error) => [error, Buffer.from(error)])))).toEqual([]);
 });

@@ -11,7 +11,9 @@ export const createPropertyBody = z.strictObject({
   key: z
     .string()
     .max(50)
-    .regex(/^[A-Za-z0-9_]+$/, 'must have letters, digits and underscores only'),
+    .regex(/^[A-Za-z0-9_]+$/, 'must have letters, digits and underscores only')
+    // No body may have such a key.
+    .refine((key) => !['__proto__', 'constructor', 'prototype'].includes(key), 'is reserved'),
   type: z.enum(['string', 'number']),
   fallback_value: fallback.optional(),
   // Our own.
