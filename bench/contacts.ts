@@ -37,7 +37,8 @@ export async function measureContacts({ isFull }: { isFull: boolean }): Promise<
       const found = await pairs(RUNS + 2, ours, theirs);
       figures[`contacts.${name}_vs_1k`] = figureOf(ratios(found.ours, found.theirs), {
         unit: 'ratio',
-        goal: '<= 1.5',
+        // Hashes fall anywhere into their index: the larger it is, the more pages a write touches.
+        goal: name.startsWith('write') ? 'none' : '<= 1.5',
       });
       figures[`contacts.${name}_ms`] = figureOf(found.ours, { unit: 'ms', goal: 'none' });
     }
