@@ -6,7 +6,7 @@
  */
 import { keyedHash, SealError, type SealedPlace, type SealingKey, seal, unseal } from './seal.ts';
 
-const PATTERN = /^(acc_[0-9a-z]{26})\.([A-Za-z0-9_-]{60,1000})$/;
+const PATTERN = /^(acc_[0-9a-z]{26})\.([A-Za-z0-9_-]{40,1000})$/;
 const encoder = new TextEncoder();
 const decoder = new TextDecoder();
 

@@ -12,5 +12,5 @@ export async function readForm(c: AppContext): Promise<URLSearchParams> {
   if (declared === undefined || !/^\d{1,4}$/.test(declared) || Number(declared) > LIMIT_BYTES) {
     return new URLSearchParams();
   }
-  return new URLSearchParams(await c.req.text());
+  return new URLSearchParams(new TextDecoder().decode(await c.req.arrayBuffer()));
 }

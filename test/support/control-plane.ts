@@ -63,6 +63,14 @@ export function callAsOperator(path: string, request: TestRequest = {}): Promise
   return call(path, { ...request, key: env.ADMIN_TOKEN });
 }
 
+/** Gives an account what it needs to send: a verified domain, and a relay on this port. */
+export async function letSend(account: TestAccount, domain: string, port: number): Promise<void> {
+  await callAsOperator(`/v1/admin/accounts/${account.id}/domains/${domain}`, { method: 'PUT', body: {} });
+  const relay = { host: '127.0.0.1', port, tls: 'none' };
+  const response = await call('/v1/relays', { key: account.key, body: relay });
+  if (response.status !== 201) throw new Error(`creating a relay answered ${response.status}`);
+}
+
 export type JsonObject = { readonly [key: string]: unknown };
 
 export async function jsonOf(response: Response): Promise<JsonObject> {

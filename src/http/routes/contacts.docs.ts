@@ -1,4 +1,5 @@
 import * as z from 'zod';
+import type { ErrorCode } from '../../errors.ts';
 import {
   describeFields,
   EXAMPLE_TIME,
@@ -13,6 +14,18 @@ import {
 import { pageQuery } from '../pagination.ts';
 import { contactQuery, createContactBody, createMemberBody, updateContactBody } from './contact-fields.ts';
 import { updateTopicsBody } from './contacts.ts';
+
+/** What keeps the mail from going out that asks for the confirmation of a place on a list. */
+export const CONFIRMATION_ERRORS = [
+  'domain_not_verified',
+  'no_relay',
+  'account_suspended',
+  'account_unconfirmed',
+  'rate_limited',
+  'daily_quota_exceeded',
+  'monthly_quota_exceeded',
+  'backlog_full',
+] as const satisfies readonly ErrorCode[];
 
 const id = exampleId('contact');
 const segment = exampleId('list');
@@ -115,7 +128,7 @@ export const contactDocs: ResourceDocs = {
       responses: {
         201: { description: 'The contact.', schema: changedContact, example: changedContactExample },
       },
-      errors: ['conflict', 'overloaded'],
+      errors: ['conflict', 'overloaded', ...CONFIRMATION_ERRORS],
     },
     'GET /v1/contacts': {
       operationId: 'listContacts',
@@ -194,7 +207,7 @@ export const contactDocs: ResourceDocs = {
           example: membershipExample,
         },
       },
-      errors: ['invalid_field'],
+      errors: ['invalid_field', 'overloaded', ...CONFIRMATION_ERRORS],
     },
     'DELETE /v1/contacts/:id/segments/:segment': {
       operationId: 'removeContactFromList',
