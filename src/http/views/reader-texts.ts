@@ -35,7 +35,7 @@ export const READER_TEXTS: Readonly<Record<Language, ReaderTexts>> = {
   en: {
     unsubscribe: 'Unsubscribe',
     askAboutTopic: (topic) => `Press the button to get no more mail about “${topic}”.`,
-    askAboutAll: 'Press the button to get no more mail to the lists of this sender.',
+    askAboutAll: 'Press the button to get no more mail from the lists of this sender.',
     unsubscribed: 'You are unsubscribed',
     unsubscribedText: 'You will get no more mail of this kind. You can close this page.',
     byMistake: 'Was it a mistake?',
@@ -49,7 +49,7 @@ export const READER_TEXTS: Readonly<Record<Language, ReaderTexts>> = {
     save: 'Save',
     saved: 'Your choices are saved.',
     endEverything: 'Unsubscribe from everything',
-    endEverythingText: 'Or get nothing more to the lists of this sender, whatever is chosen above:',
+    endEverythingText: 'Or get nothing more from the lists of this sender, whatever is chosen above:',
     everythingEnded: 'You are unsubscribed from everything. To get mail again, choose what, and save.',
     saveAndSubscribe: 'Save and subscribe again',
     join: 'Confirm your subscription',
