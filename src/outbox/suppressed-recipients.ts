@@ -18,6 +18,7 @@ export async function findSuppressedRecipients(
   { hasSuppressions, keys }: Pick<SendingState, 'hasSuppressions' | 'keys'>,
   { item, summary }: RoutedItem,
 ): Promise<readonly number[] | undefined> {
+  if (!hasSuppressions && summary.topicId === undefined) return [];
   const open = openRecipients(item.progress);
   const upcoming = () =>
     ledger.queue

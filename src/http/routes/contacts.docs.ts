@@ -35,7 +35,8 @@ const PATH = { id: 'The id of the contact, or its address.' };
 const FIELDS = {
   first_name: 'At most 200 characters; null clears it.',
   last_name: 'At most 200 characters; null clears it.',
-  unsubscribed: 'Whether the contact gets no broadcasts and no mail about topics. Other mail is not affected.',
+  unsubscribed:
+    'Whether the contact gets no broadcasts and no mail about topics. Other mail is not affected.',
   properties: 'Values of contact properties by key. null removes one; those not named stay.',
 } as const;
 const EMAIL = 'The address, without a display name.';
