@@ -4,6 +4,7 @@ import { hexOf } from './blobs.ts';
 import type { AccountScope } from './db.ts';
 import { contacts } from './schema/contacts.ts';
 import { contactTopics, type Subscription, topics } from './schema/topics.ts';
+import { isChoiceOf } from './topics.ts';
 
 /** What holds for one contact about one topic; null where he chose nothing. undefined where there is no such topic. */
 export async function findChoice(
@@ -14,14 +15,7 @@ export async function findChoice(
   const rows = await db
     .select({ chosen: contactTopics.subscription, byDefault: topics.defaultSubscription })
     .from(topics)
-    .leftJoin(
-      contactTopics,
-      and(
-        eq(contactTopics.accountId, accountId),
-        eq(contactTopics.topicId, topics.id),
-        eq(contactTopics.contactId, contactId),
-      ),
-    )
+    .leftJoin(contactTopics, isChoiceOf(scope, contactId))
     .where(and(eq(topics.accountId, accountId), eq(topics.id, topicId)));
   return rows[0];
 }

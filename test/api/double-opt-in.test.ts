@@ -1,20 +1,12 @@
 /** Lists that somebody joins only by the link that is mailed to him. */
 import { beforeAll, describe, expect, inject, it, vi } from 'vitest';
-import { call, createAccount, jsonOf, letSend, type TestAccount, textAt } from '../support/control-plane.ts';
+import { call, callsOf, createAccount, letSend, type TestAccount } from '../support/control-plane.ts';
 import { confirmationsTo } from '../support/reader-links.ts';
 
 let account: TestAccount;
 let list: string;
 
-async function ask(path: string, body?: unknown, method?: string) {
-  const response = await call(path, { key: account.key, body, ...(method && { method }) });
-  return { status: response.status, body: await jsonOf(response) };
-}
-async function made(path: string, body: unknown): Promise<string> {
-  const answer = await ask(path, body);
-  expect([answer.status, answer.body]).toEqual([201, answer.body]);
-  return textAt(answer.body, 'id');
-}
+const { ask, made } = callsOf(() => account);
 const asking = { double_opt_in: true, confirmation_from: 'News <news@optin.example>' };
 const statusOf = async (contact: string) =>
   ((await ask(`/v1/contacts/${contact}/segments`)).body.data as { id: string; status: string }[]).find(

@@ -4,6 +4,7 @@ import { beforeAll, describe, expect, inject, it } from 'vitest';
 import { newId } from '../../src/ids.ts';
 import {
   call,
+  callsOf,
   createAccount,
   type JsonObject,
   jsonOf,
@@ -24,15 +25,7 @@ const ONE_CLICK = {
 let account: TestAccount;
 let topic: string;
 
-async function ask(path: string, body?: unknown, method?: string) {
-  const response = await call(path, { key: account.key, body, ...(method && { method }) });
-  return { status: response.status, body: await jsonOf(response) };
-}
-async function made(path: string, body: unknown): Promise<string> {
-  const answer = await ask(path, body);
-  expect([answer.status, answer.body]).toEqual([201, answer.body]);
-  return textAt(answer.body, 'id');
-}
+const { ask, made } = callsOf(() => account);
 const form = (fields: readonly (readonly [string, string])[]) => ({
   ...ONE_CLICK,
   body: new URLSearchParams(fields.map(([name, value]) => [name, value])).toString(),
@@ -158,7 +151,7 @@ describe('one click of a mail program', () => {
     expect((await ask(`/v1/contacts/${contact}`)).body).toMatchObject({ unsubscribed: false });
     expect((await audits()).at(-1)).toBe('recipient contact.topics_updated');
     const choice = { email: 'one@example.com', topics: [{ id: topic, subscription: 'opt_out' }] };
-    expect(await lastEvent('contact.topics.updated')).toEqual(choice);
+    expect(await lastEvent('contact.topics.updated')).toMatchObject(choice);
     // Once more: nothing is left to do.
     const before = await everything();
     expect((await call(path, ONE_CLICK)).status).toBe(200);
