@@ -17,7 +17,7 @@ const MIB = 1024 * 1024;
 const WITHOUT_JSON = /emails\/raw$| \/(?:confirm$|u\/|preferences\/|join\/)/;
 /** Routes that act without reading a body, or where it may be left away: those have tests of their own. */
 const WITHOUT_BODY =
-  /\/(?:verify|suspend|resume|close|cancel|resend-confirmation|rewrap|test|events\/:\w+\/replay|rotate)$/;
+  /\/(?:verify|suspend|resume|close|cancel|publish|duplicate|resend-confirmation|rewrap|test|segments\/:segment|events\/:\w+\/replay|rotate)$/;
 
 let account: TestAccount;
 let routes: string[];
