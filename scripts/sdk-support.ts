@@ -102,7 +102,7 @@ export const SDK_SUPPORT: Readonly<Record<string, Support>> = {
   'emails.receiving.forward': incoming,
   'emails.receiving.get': incoming,
   'emails.receiving.list': incoming,
-  'emails.send': worksBut('`topicId` comes with mailing lists; attachments by `path` are refused'),
+  'emails.send': worksBut('with `topicId` there is one recipient; attachments by `path` are refused'),
   'emails.share': refused('a link that shows a message to whoever has it is against the promise of privacy'),
   'emails.update': works,
 

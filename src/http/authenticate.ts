@@ -9,6 +9,7 @@ import { AppError } from '../errors.ts';
 import { authenticateKey } from '../services/authenticate-key.ts';
 import type { AppTypes } from './app-types.ts';
 import { clientIpOf } from './client-ip.ts';
+import { publicOriginOf } from './public-origin.ts';
 
 /** All that a key with `sending_access` may call. */
 const SENDING_PATHS = new Set(['/v1/emails', '/v1/emails/batch', '/v1/emails/raw']);
@@ -39,6 +40,7 @@ export const requireApiKey: MiddlewareHandler<AppTypes> = async (c, next) => {
     scope,
     actor: { kind: 'api_key', keyId: key.id, ...(isTest ? { isTest } : {}) },
     requestId: c.get('requestId'),
+    origin: publicOriginOf(c),
   });
   if (key.domainId !== null) c.set('boundDomainId', key.domainId);
   await next();

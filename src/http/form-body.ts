@@ -1,7 +1,8 @@
 /** The body of a small HTML form. What is not one, or is too large, has no fields. */
 import type { AppContext } from './app-types.ts';
 
-const LIMIT_BYTES = 4096;
+/** Enough for a choice about each topic that an account may have. */
+const LIMIT_BYTES = 9000;
 
 export async function readForm(c: AppContext): Promise<URLSearchParams> {
   const type = c.req.header('content-type') ?? '';
@@ -11,5 +12,5 @@ export async function readForm(c: AppContext): Promise<URLSearchParams> {
   if (declared === undefined || !/^\d{1,4}$/.test(declared) || Number(declared) > LIMIT_BYTES) {
     return new URLSearchParams();
   }
-  return new URLSearchParams(await c.req.text());
+  return new URLSearchParams(new TextDecoder().decode(await c.req.arrayBuffer()));
 }

@@ -28,6 +28,8 @@ export interface MessageSummary {
   readonly envelopeFrom: string;
   /** The only relay that may carry it. */
   readonly relayId?: string;
+  /** What it is about: who does not want that gets no copy. */
+  readonly topicId?: string;
   /** What to do about doubt; absent: as the account says. */
   readonly inDoubtPolicy?: 'retry' | 'hold';
   /** What it was rendered from. */
@@ -66,6 +68,8 @@ export interface RawContent {
 export interface MessageContent {
   readonly summary: MessageSummary;
   readonly head: MessageHead;
+  /** Go behind those of the head, and are no part of what the sender said. */
+  readonly ownHeaders?: MessageHead['headers'];
   /** Empty where they were staged. */
   readonly attachments: readonly Uint8Array[];
   /** The request, where what it means may change: tells it from another in place of summary and head. */
@@ -111,9 +115,10 @@ export async function sealMessage(
   const { asGiven } = message;
   const content = message.fingerprinted ?? [...(asGiven ? [] : [head]), ...message.attachments];
   const fingerprint = fingerprintKey && fingerprintOf(fingerprintKey, [asGiven ?? summary, ...content]);
+  const written = withOwnHeaders(message, head);
   return {
     summary: await sealAsync(key, summaryPlace(identity), summary),
-    head: await sealPieces(key, identity, 'head', [head]),
+    head: await sealPieces(key, identity, 'head', [written]),
     attachments: await sealPieces(key, identity, 'attachments', message.attachments),
     fingerprint,
   };
@@ -131,6 +136,12 @@ async function sealPieces(
     sealed.push(await sealAsync(key, piecePlace(identity, part, index), piece));
   }
   return sealed;
+}
+
+function withOwnHeaders({ head, ownHeaders = [] }: MessageContent, encoded: Uint8Array): Uint8Array {
+  return ownHeaders.length === 0
+    ? encoded
+    : encodeHead({ ...head, headers: [...head.headers, ...ownHeaders] });
 }
 
 /**

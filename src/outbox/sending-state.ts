@@ -17,6 +17,7 @@ import {
 import { findSuppressedHashes } from '../store/suppressions.ts';
 import { checkRelayHost } from '../web/relay-host.ts';
 import { SuppressionCheck } from './suppression-check.ts';
+import { unwantedCheck } from './unwanted-recipients.ts';
 
 export const DEFAULT_RELAY_ID = 'default';
 
@@ -45,6 +46,7 @@ export class SendingStateReader {
   private readonly env: Env;
   private readonly accountId: string;
   readonly suppressions: SuppressionCheck;
+  readonly unwanted: SuppressionCheck;
   private lastKeys: readonly SealingKey[] = [];
   private known: { state: SendingState; readAtMs: number } | undefined;
 
@@ -55,6 +57,7 @@ export class SendingStateReader {
       (hashes) => findSuppressedHashes(this.scope, hashes),
       settingsOf(env).SENDING_STATE_TTL_MS,
     );
+    this.unwanted = unwantedCheck(() => this.scope, settingsOf(env).SENDING_STATE_TTL_MS);
   }
 
   /** The rows of the object's own account. */

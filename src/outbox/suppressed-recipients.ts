@@ -6,6 +6,8 @@ import { type MessageSummary, openSummary, recipientsOf } from './message-conten
 import type { PumpContext } from './pump.ts';
 import type { RoutedItem } from './relay-pool.ts';
 import type { SendingState } from './sending-state.ts';
+import type { SuppressionCheck } from './suppression-check.ts';
+import { topicQuestionsOf } from './unwanted-recipients.ts';
 
 /** So many of the messages that come next are looked up along with one. */
 const MESSAGES_PER_CHECK = 100;
@@ -16,20 +18,28 @@ export async function findSuppressedRecipients(
   { hasSuppressions, keys }: Pick<SendingState, 'hasSuppressions' | 'keys'>,
   { item, summary }: RoutedItem,
 ): Promise<readonly number[] | undefined> {
-  if (!hasSuppressions) return [];
+  if (!hasSuppressions && summary.topicId === undefined) return [];
+  const open = openRecipients(item.progress);
+  const upcoming = () =>
+    ledger.queue
+      .peek(MESSAGES_PER_CHECK)
+      .map((next) => openSummary(keys, { accountId, id: next.id }, next.summary));
+  /** Those of the open ones about whom the check says so; each message has a question for each recipient, or none. */
+  const found = async (check: SuppressionCheck, questionsOf: (of: MessageSummary) => readonly string[]) => {
+    const questions = questionsOf(summary);
+    if (questions.length === 0) return [];
+    const asked = open.map((index) => questions[index] ?? '');
+    const answers = await check.among(asked, () => upcoming().flatMap(questionsOf));
+    return open.filter((index) => answers.has(questions[index] ?? ''));
+  };
   const hashesOf = (of: MessageSummary) =>
     recipientsOf(of).map((mailbox) => suppressionHash(keys, mailbox.address));
-  const hashes = hashesOf(summary);
-  const open = openRecipients(item.progress);
   try {
-    const suppressed = await state.suppressions.among(
-      open.map((index) => hashes[index] ?? ''),
-      () =>
-        ledger.queue
-          .peek(MESSAGES_PER_CHECK)
-          .flatMap((next) => hashesOf(openSummary(keys, { accountId, id: next.id }, next.summary))),
-    );
-    return open.filter((index) => suppressed.has(hashes[index] ?? ''));
+    const suppressed = hasSuppressions ? await found(state.suppressions, hashesOf) : [];
+    const unwanted = await found(state.unwanted, (of) => topicQuestionsOf(keys, of));
+    return unwanted.length === 0
+      ? suppressed
+      : open.filter((one) => suppressed.includes(one) || unwanted.includes(one));
   } catch (error) {
     logError('suppressions_unavailable', error, { account_id: accountId });
     return undefined;

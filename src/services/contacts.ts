@@ -12,6 +12,7 @@ import * as members from '../store/lists.ts';
 import { findSuppression } from '../store/suppressions.ts';
 import { recordAccountEvents } from './account-events.ts';
 import { getDataKeys } from './account-state.ts';
+import { mailConfirmations } from './confirmation-mail.ts';
 import { type Contact, openContact, sameContent, sealContact } from './contact-content.ts';
 import { addressOf, contactChangesOf, contactInputOf, type GivenContact } from './contact-input.ts';
 import { type ContactProperty, loadProperties, type PropertyValue } from './contact-properties.ts';
@@ -46,7 +47,9 @@ export async function createContact(
   const [made] = await upsertContacts(context, [input], options);
   if (!made) throw new AppError('unavailable');
   const type = made.outcome === 'created' ? 'contact.created' : 'contact.updated';
-  await tell(context, type, await getContact(context, made.id));
+  const contact = await getContact(context, made.id);
+  await tell(context, type, contact);
+  await mailConfirmations(context, [contact], pendingIds(lists));
   return made.id;
 }
 
@@ -151,7 +154,8 @@ export async function deleteContact(
 /** Returns the id of the contact. */
 export async function joinList(context: ServiceContext, idOrEmail: string, listId: string): Promise<string> {
   const { scope, actor } = context;
-  const { id } = await getRecord(context, await getDataKeys(context), idOrEmail);
+  const contact = await getContact(context, idOrEmail);
+  const { id } = contact;
   const list = await members.findList(scope, listId);
   if (!list) throw listNotFound();
   const [joinable] = await joinableLists(context, [listId], () => 'segment_id');
@@ -163,7 +167,12 @@ export async function joinList(context: ServiceContext, idOrEmail: string, listI
     if (isForeignKeyFault(error)) throw listNotFound();
     throw error;
   }
+  await mailConfirmations(context, [contact], pendingIds([{ id: listId, status }]));
   return id;
+}
+
+function pendingIds(lists: Awaited<ReturnType<typeof joinableLists>>): string[] {
+  return lists.flatMap(({ id, status }) => (status === 'pending' ? [id] : []));
 }
 
 /** Returns the id of the contact, who need not have been on the list. */
@@ -251,6 +260,15 @@ async function findRecord(
 
 async function listIdsOf({ scope }: ServiceContext, contactId: string): Promise<string[]> {
   return (await members.findMemberships(scope, contactId)).map(({ listId }) => listId);
+}
+
+/** For a change that hangs on the contact. */
+export async function tellOfContact(
+  context: ServiceContext,
+  type: 'contact.updated',
+  id: string,
+): Promise<void> {
+  await tell(context, type, await getContact(context, id));
 }
 
 /** The log of events, in the shape of the SDK. */

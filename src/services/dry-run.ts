@@ -9,6 +9,7 @@ import type { EmailDraft } from './email-input.ts';
 import { type EmailOverview, overviewOfOpen } from './read-emails.ts';
 import { envelopeSender, refuseInactive, type SendOptions } from './send-emails.ts';
 import { isTestActor, type ServiceContext } from './service-context.ts';
+import { ownHeadersOf } from './topic-mail.ts';
 
 export interface DryRun {
   readonly email: EmailOverview;
@@ -52,7 +53,11 @@ export async function dryRun(
   );
   const { from, relayId } = summary;
   const { raw } = draft.head;
-  const mime = raw ? contentOf(draft, 0) : await composed(key, { draft, id, dateMs: scheduledAtMs ?? nowMs });
+  const headers = [...draft.head.headers, ...ownHeadersOf(account.dataKeys, accountId, draft, id)];
+  const written = { ...draft, head: { ...draft.head, headers } };
+  const mime = raw
+    ? contentOf(draft, 0)
+    : await composed(key, { draft: written, id, dateMs: scheduledAtMs ?? nowMs });
   const route = { fromDomain: from.domain, ...(relayId === undefined ? {} : { relayId }) };
   return {
     email: overviewOfOpen(account.dataKeys, accountId, { message, summary }),

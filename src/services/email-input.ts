@@ -14,6 +14,7 @@ import type { Attachment } from '../mime/types.ts';
 import type { MessageHead, MessageSummary } from '../outbox/client.ts';
 import { readMailboxes, readRecipients } from './recipients.ts';
 import { readScheduledTime, type ScheduledTime } from './scheduled-time.ts';
+import type { UnsubscribeTerms } from './topic-mail.ts';
 import { type Content, StagedContent } from './upload.ts';
 
 /** Already checked for shape: types, lengths of lists, unknown fields. */
@@ -32,6 +33,8 @@ export interface EmailInput {
   /** The id of a relay; whether the account has it is for `checkNamedRelays`. */
   readonly relay?: string | undefined;
   readonly in_doubt_policy?: 'retry' | 'hold' | undefined;
+  /** Whether the account has it is for `withUnsubscribeTerms`. */
+  readonly topic_id?: string | null | undefined;
   readonly scheduled_at?: string | undefined;
   /** Any recipient that cannot be mailed refuses the message. */
   readonly strict?: boolean | undefined;
@@ -58,6 +61,8 @@ export interface EmailDraft {
   readonly head: MessageHead;
   readonly attachments: readonly Content[];
   readonly scheduledTime?: ScheduledTime;
+  /** Where its recipient can end such mail; from `withUnsubscribeTerms`. */
+  readonly unsubscribe?: UnsubscribeTerms;
   /** As in `MessageContent`. */
   readonly asGiven?: Uint8Array;
   /** As in `MessageContent`. */
@@ -91,6 +96,7 @@ export function readEmail(input: EmailInput, options: ReadOptions = {}): EmailDr
       tags: readTags(input.tags ?? [], prefix),
       ...(input.relay === undefined ? {} : { relayId: input.relay }),
       ...(input.in_doubt_policy === undefined ? {} : { inDoubtPolicy: input.in_doubt_policy }),
+      ...(input.topic_id == null ? {} : { topicId: input.topic_id }),
       ...(rejected.length === 0 ? {} : { rejected }),
     },
     head: {

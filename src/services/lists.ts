@@ -3,10 +3,13 @@ import type { SealingKey } from '../crypto/seal.ts';
 import { sealJson, unsealJson } from '../crypto/sealed-json.ts';
 import { AppError } from '../errors.ts';
 import { newId } from '../ids.ts';
+import { parseMailbox } from '../mime/address.ts';
+import { checkHeaderText } from '../mime/characters.ts';
 import * as store from '../store/lists.ts';
 import type { Page, PageOf } from '../store/page.ts';
 import type { MemberStatus } from '../store/schema/lists.ts';
-import { getDataKeys } from './account-state.ts';
+import { findSendingDomain, getDataKeys } from './account-state.ts';
+import type { ConfirmationLanguage } from './confirmation-texts.ts';
 import { changedMeanwhile, emptyInSteps } from './sealed-resource.ts';
 import { compileFilter, type Filter } from './segment-filter.ts';
 import { actorName, type ServiceContext } from './service-context.ts';
@@ -20,34 +23,59 @@ export interface List {
   readonly filter: Filter | null;
   /** Who is put on it counts once he has confirmed. */
   readonly doubleOptIn: boolean;
+  /** How people are asked for it. Kept while it is switched off. */
+  readonly confirmation: Confirmation | null;
   readonly createdAt: number;
+}
+
+export interface Confirmation {
+  /** Of a verified domain of the account when it was set. */
+  readonly from: string;
+  /** null: a text of ours that names the list. */
+  readonly subject: string | null;
+  readonly language: ConfirmationLanguage;
+}
+
+/** What is absent stays as it is. */
+export interface ConfirmationInput {
+  readonly from?: string | undefined;
+  readonly subject?: string | null | undefined;
+  readonly language?: ConfirmationLanguage | undefined;
 }
 
 interface Content {
   readonly name: string;
   readonly filter?: Filter;
+  readonly confirmation?: Confirmation;
 }
 
 export async function createList(
   context: ServiceContext,
-  input: { readonly name: string; readonly filter?: Filter | undefined; readonly doubleOptIn: boolean },
+  input: {
+    readonly name: string;
+    readonly filter?: Filter | undefined;
+    readonly doubleOptIn: boolean;
+    readonly confirmation?: ConfirmationInput;
+  },
 ): Promise<List> {
   const { scope, actor } = context;
   const { name, filter, doubleOptIn } = input;
   // A filter that cannot be read would be found out by the broadcast.
   if (filter) await compileFilter(context, filter);
   checkKind(filter !== undefined, doubleOptIn);
+  const confirmation = await confirmationOf(context, input.confirmation ?? {});
+  checkAsks(doubleOptIn, confirmation);
   const keys = await getDataKeys(context);
   const createdAt = Date.now();
   const id = newId('list', createdAt);
-  const content: Content = { name, ...(filter && { filter }) };
+  const content: Content = { name, ...(filter && { filter }), ...(confirmation && { confirmation }) };
   const sealed = sealJson(keys, placeOf(scope.accountId, id), content);
   const audit = { actor: actorName(actor), action: 'list.created', target: id };
   const row = { id, sealed, isDynamic: filter !== undefined, doubleOptIn, createdAt, updatedAt: createdAt };
   if (!(await store.insertList(scope, row, { limit: MAX_LISTS, audit }))) {
     throw new AppError('conflict', { reason: `This account has ${MAX_LISTS} lists already.` });
   }
-  return { id, name, filter: filter ?? null, doubleOptIn, createdAt };
+  return { id, name, filter: filter ?? null, doubleOptIn, confirmation: confirmation ?? null, createdAt };
 }
 
 export async function getList(context: ServiceContext, id: string): Promise<List> {
@@ -83,6 +111,7 @@ export async function updateList(
     readonly name?: string | undefined;
     readonly filter?: Filter | undefined;
     readonly doubleOptIn?: boolean | undefined;
+    readonly confirmation?: ConfirmationInput;
   },
 ): Promise<void> {
   const { scope, actor } = context;
@@ -97,7 +126,14 @@ export async function updateList(
   const keys = await getDataKeys(context);
   const place = placeOf(scope.accountId, id);
   const known = unsealJson<Content>(keys, place, record.sealed);
-  const content: Content = { ...known, ...(name !== undefined && { name }), ...(filter && { filter }) };
+  const confirmation = await confirmationOf(context, change.confirmation ?? {}, known.confirmation);
+  if (change.doubleOptIn || change.confirmation) checkAsks(doubleOptIn, confirmation);
+  const content: Content = {
+    ...known,
+    ...(name !== undefined && { name }),
+    ...(filter && { filter }),
+    ...(confirmation && { confirmation }),
+  };
   const audit = { actor: actorName(actor), action: 'list.updated', target: id };
   const set = { sealed: sealJson(keys, place, content), doubleOptIn, knownAt: record.updatedAt };
   if (!(await store.updateList(scope, id, set, audit))) throw changedMeanwhile();
@@ -140,13 +176,43 @@ function checkKind(isDynamic: boolean, doubleOptIn: boolean): void {
   }
 }
 
+/** Throws where the sender is not an address that the account may send from. */
+async function confirmationOf(
+  { scope }: ServiceContext,
+  input: ConfirmationInput,
+  known?: Confirmation,
+): Promise<Confirmation | undefined> {
+  const { from = known?.from, subject = known?.subject ?? null, language = known?.language ?? 'en' } = input;
+  if (input.from !== undefined) {
+    const parsed = parseMailbox(input.from);
+    const field = 'confirmation_from';
+    if (!parsed.ok) throw new AppError('invalid_field', { field, reason: parsed.reason });
+    const domain = await findSendingDomain(scope, parsed.mailbox.domain);
+    if (domain?.status !== 'verified') {
+      throw new AppError('invalid_field', { field, reason: 'is not of a verified domain of this account' });
+    }
+  }
+  const problem = subject === null ? undefined : checkHeaderText('subject', subject);
+  if (problem) throw new AppError('invalid_field', { field: 'confirmation_subject', reason: problem });
+  if (from === undefined) {
+    const given = input.subject !== undefined || input.language !== undefined;
+    if (given) throw new AppError('missing_field', { field: 'confirmation_from' });
+    return undefined;
+  }
+  return { from, subject, language };
+}
+
+function checkAsks(doubleOptIn: boolean, confirmation: Confirmation | undefined): void {
+  if (doubleOptIn && !confirmation) throw new AppError('missing_field', { field: 'confirmation_from' });
+}
+
 function opened(
   { scope }: ServiceContext,
   keys: readonly SealingKey[],
   { id, sealed, doubleOptIn, createdAt }: store.ListRecord,
 ): List {
-  const { name, filter } = unsealJson<Content>(keys, placeOf(scope.accountId, id), sealed);
-  return { id, name, filter: filter ?? null, doubleOptIn, createdAt };
+  const { name, filter, confirmation } = unsealJson<Content>(keys, placeOf(scope.accountId, id), sealed);
+  return { id, name, filter: filter ?? null, doubleOptIn, confirmation: confirmation ?? null, createdAt };
 }
 
 function placeOf(accountId: string, rowId: string) {

@@ -31,6 +31,7 @@ import type { EmailDraft } from './email-input.ts';
 import { type EmailOverview, overviewOfOpen } from './read-emails.ts';
 import { isTestActor, type ServiceContext } from './service-context.ts';
 import { submitMessages } from './submit-messages.ts';
+import { ownHeadersOf } from './topic-mail.ts';
 import { StagedContent, type Upload } from './upload.ts';
 
 export interface SendOptions {
@@ -115,7 +116,7 @@ export async function sendEmails(
         const { fingerprint, ...sealed } = await sealMessage(
           key,
           { accountId, id },
-          contentOf(draft, summary),
+          { ...contentOf(draft, summary), ownHeaders: ownHeadersOf(account.dataKeys, accountId, draft, id) },
           isRepeatable ? hashKey : undefined,
         );
         if (fingerprint) fingerprints.push(fingerprint);

@@ -9,6 +9,8 @@ export type Actor =
   | { readonly kind: 'registrant' }
   /** Whoever has a signed link, which lets them read one thing. */
   | { readonly kind: 'link' }
+  /** Whoever has a link that was mailed to him, about what he gets. */
+  | { readonly kind: 'recipient' }
   /** The deployment itself. */
   | { readonly kind: 'system' };
 
@@ -21,6 +23,8 @@ export interface ServiceContext {
   readonly scope: AccountScope;
   readonly actor: Actor;
   readonly requestId: string;
+  /** Where links in mail lead: the address of the deployment, as the settings or the request say it. */
+  readonly origin?: string;
 }
 
 /** With a test key: its mail is simulated, and live mail is not its to change. */

@@ -4,6 +4,7 @@ import type { EmailDraft } from './email-input.ts';
 import { checkNamedRelays } from './relays.ts';
 import { envelopeSender } from './send-emails.ts';
 import type { ServiceContext } from './service-context.ts';
+import { withUnsubscribeTerms } from './topic-mail.ts';
 
 export interface SortedBatch {
   readonly drafts: readonly EmailDraft[];
@@ -37,7 +38,7 @@ export async function sortOut(
       const draft = await options.read(item);
       await checkNamedRelays(context, [draft.summary.relayId], () => 'relay');
       await envelopeSender(context, draft, options);
-      drafts.push(draft);
+      drafts.push(...(await withUnsubscribeTerms(context, [draft], (_index, field) => field)));
     } catch (error) {
       if (!(error instanceof AppError) || !ABOUT_THE_ITEM.includes(error.code)) throw error;
       errors.push({ index, error });

@@ -20,6 +20,14 @@ export interface Suppression {
   readonly createdAt: number;
 }
 
+export interface NewSuppressionOptions {
+  /** By hand where it is not given. */
+  readonly origin?: SuppressionOrigin;
+  readonly sourceId?: string | undefined;
+  /** Only the hash of the address is kept. */
+  readonly isErased?: boolean;
+}
+
 const encoder = new TextEncoder();
 const decoder = new TextDecoder();
 
@@ -31,8 +39,10 @@ export async function addSuppressions(
   context: ServiceContext,
   emails: readonly string[],
   fieldOf: (index: number) => string,
+  options: NewSuppressionOptions = {},
 ): Promise<string[]> {
   const { scope, actor } = context;
+  const { origin = 'manual', sourceId = null, isErased = false } = options;
   const keys = await getDataKeys(context);
   const sealingKey = keys.at(-1);
   if (!sealingKey) throw new AppError('unavailable');
@@ -40,9 +50,10 @@ export async function addSuppressions(
   const rows = emails.map((email, index) => {
     const address = addressOf(email, fieldOf(index));
     const id = newId('suppression', createdAt);
-    const sealedAddress = seal(sealingKey, placeOf(scope.accountId, id), encoder.encode(address));
+    const sealed = isErased ? new Uint8Array() : encoder.encode(address);
+    const sealedAddress = seal(sealingKey, placeOf(scope.accountId, id), sealed);
     const addressHash = suppressionHash(keys, address);
-    return { id, addressHash, sealedAddress, origin: 'manual' as const, sourceId: null, createdAt };
+    return { id, addressHash, sealedAddress, origin, sourceId, createdAt };
   });
   const audit = {
     actor: actorName(actor),

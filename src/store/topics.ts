@@ -1,5 +1,5 @@
 /** Topics, and what contacts chose about them. */
-import { and, eq, sql } from 'drizzle-orm';
+import { and, eq, type SQL, sql } from 'drizzle-orm';
 import { type AuditEntry, auditOfChange, auditOfChanges } from './audit-log.ts';
 import { hexOf, isOneOf } from './blobs.ts';
 import { type AccountScope, atomically } from './db.ts';
@@ -109,18 +109,20 @@ export async function listTopicsOfContact(
   const rows = await db
     .select({ ...columns, subscription: contactTopics.subscription })
     .from(topics)
-    .leftJoin(
-      contactTopics,
-      and(
-        eq(contactTopics.accountId, accountId),
-        eq(contactTopics.topicId, topics.id),
-        eq(contactTopics.contactId, contactId),
-      ),
-    )
+    .leftJoin(contactTopics, isChoiceOf(scope, contactId))
     .where(where)
     .orderBy(orderBy)
     .limit(limit);
   return toPage(rows, page);
+}
+
+/** For a join with the topics: the row of what one contact chose about each. */
+export function isChoiceOf({ accountId }: AccountScope, contactId: string): SQL | undefined {
+  return and(
+    eq(contactTopics.accountId, accountId),
+    eq(contactTopics.topicId, topics.id),
+    eq(contactTopics.contactId, contactId),
+  );
 }
 
 /** What one contact chooses. Throws where the contact or a topic is not there. */

@@ -14,10 +14,10 @@ import {
 
 const MIB = 1024 * 1024;
 /** Reads a message (see raw-emails.test.ts), or a form of a page. */
-const WITHOUT_JSON = /emails\/raw$| \/confirm$/;
+const WITHOUT_JSON = /emails\/raw$| \/(?:confirm$|u\/|preferences\/|join\/)/;
 /** Routes that act without reading a body, or where it may be left away: those have tests of their own. */
 const WITHOUT_BODY =
-  /\/(?:verify|suspend|resume|close|cancel|resend-confirmation|test|events\/:\w+\/replay|rotate)$/;
+  /\/(?:verify|suspend|resume|close|cancel|publish|duplicate|resend-confirmation|rewrap|test|segments\/:segment|events\/:\w+\/replay|rotate)$/;
 
 let account: TestAccount;
 let routes: string[];

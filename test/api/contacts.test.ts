@@ -1,6 +1,6 @@
 import { env } from 'cloudflare:workers';
-import { beforeAll, describe, expect, it } from 'vitest';
-import { call, createAccount, jsonOf, type TestAccount, textAt } from '../support/control-plane.ts';
+import { beforeAll, describe, expect, inject, it } from 'vitest';
+import { call, createAccount, jsonOf, letSend, type TestAccount, textAt } from '../support/control-plane.ts';
 import { RAW } from '../support/statement-tap.ts';
 
 let account: TestAccount;
@@ -77,6 +77,9 @@ describe('lists', () => {
       created_at: expect.stringMatching(/Z$/),
       filter: null,
       double_opt_in: false,
+      confirmation_from: null,
+      confirmation_subject: null,
+      confirmation_language: null,
     };
     expect(created).toEqual({ status: 201, body: { object: 'segment', ...own } });
     for (const name of ['list', 'segment', 'audience']) {
@@ -118,7 +121,9 @@ describe('lists', () => {
   });
 
   it('with double opt-in have members that wait', async () => {
-    const id = await made('/v1/lists', { name: 'Careful', double_opt_in: true });
+    await letSend(account, 'careful.example', inject('smtpPort'));
+    const asking = { double_opt_in: true, confirmation_from: 'list@careful.example' };
+    const id = await made('/v1/lists', { name: 'Careful', ...asking });
     const who = await contact({ email: 'waits@example.com', segments: [id] });
     expect((await ask(`/v1/contacts/${who}/segments`)).body).toMatchObject({
       data: [{ id, status: 'pending' }],

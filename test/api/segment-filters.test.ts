@@ -1,8 +1,8 @@
 import { env } from 'cloudflare:workers';
-import { beforeAll, describe, expect, it } from 'vitest';
+import { beforeAll, describe, expect, inject, it } from 'vitest';
 import { listRecipients } from '../../src/services/contact-pages.ts';
 import { operatorContext } from '../../src/services/service-context.ts';
-import { call, createAccount, jsonOf, type TestAccount, textAt } from '../support/control-plane.ts';
+import { call, createAccount, jsonOf, letSend, type TestAccount, textAt } from '../support/control-plane.ts';
 
 let account: TestAccount;
 let list: string;
@@ -23,7 +23,9 @@ beforeAll(async () => {
   await made('/v1/contact-properties', { key: 'age', type: 'number', is_filterable: true });
   await made('/v1/contact-properties', { key: 'secret', type: 'string' });
   list = await made('/v1/lists', { name: 'All' });
-  careful = await made('/v1/lists', { name: 'Careful', double_opt_in: true });
+  await letSend(account, 'careful.example', inject('smtpPort'));
+  const asking = { double_opt_in: true, confirmation_from: 'list@careful.example' };
+  careful = await made('/v1/lists', { name: 'Careful', ...asking });
   news = await made('/v1/topics', { name: 'News', default_subscription: 'opt_in' });
   offers = await made('/v1/topics', { name: 'Offers', default_subscription: 'opt_out' });
   for (const [name, domain, more] of [

@@ -39,6 +39,13 @@ const CASES: Record<string, Case> = {
   'GET /health': { kind: 'public' },
   'GET /confirm': { kind: 'public' },
   'POST /confirm': { kind: 'public' },
+  'GET /u/:id': { kind: 'public' },
+  'POST /u/:id': { kind: 'public' },
+  'POST /u/:id/undo': { kind: 'public' },
+  'GET /preferences/:id': { kind: 'public' },
+  'POST /preferences/:id': { kind: 'public' },
+  'GET /join/:id': { kind: 'public' },
+  'POST /join/:id': { kind: 'public' },
   'POST /v1/accounts': { kind: 'public' },
   'POST /v1/account/resend-confirmation': { kind: 'body' },
   'POST /v1/admin/invites': { kind: 'operator' },
@@ -383,38 +390,44 @@ describe('isolation of accounts', () => {
     await call(`/v1/webhooks/${own}`, { method: 'DELETE', key: stranger.key });
   });
 
-  it('does not send through a relay of another account, nor tell that it exists', async () => {
-    await callAsOperator(`/v1/admin/accounts/${stranger.id}/domains/stranger.example`, {
-      method: 'PUT',
-      body: {},
-    });
-    await createdId('/v1/relays', { host: 'smtp.stranger.example' }, stranger);
-    const email = { from: 'a@stranger.example', to: 'b@example.com', subject: 'x', text: 'x' };
-    const answers: string[] = [];
-    const statements: string[][] = [];
-    for (const relay of [owned.get('relay'), newId('relay'), owned.get('relay')]) {
-      for (const [path, body] of [
-        ['/v1/emails', { ...email, relay }],
-        ['/v1/emails/batch', [email, { ...email, relay }]],
-      ] as const) {
-        const before = seenStatements().length;
-        answers.push(await fingerprint(await call(path, { key: stranger.key, body })));
-        statements.push(
-          seenStatements()
-            .slice(before)
-            .map(({ sql }) => sql),
-        );
+  it.each([
+    ['relay', 'relay'],
+    ['topic_id', 'topic'],
+  ] as const)(
+    'does not send with the `%s` of another account, nor tell that it exists',
+    async (field, kind) => {
+      await callAsOperator(`/v1/admin/accounts/${stranger.id}/domains/stranger.example`, {
+        method: 'PUT',
+        body: {},
+      });
+      await createdId('/v1/relays', { host: 'smtp.stranger.example' }, stranger);
+      const email = { from: 'a@stranger.example', to: 'b@example.com', subject: 'x', text: 'x' };
+      const answers: string[] = [];
+      const statements: string[][] = [];
+      for (const named of [owned.get(kind), newId(kind), owned.get(kind)]) {
+        for (const [path, body] of [
+          ['/v1/emails', { ...email, [field]: named }],
+          ['/v1/emails/batch', [email, { ...email, [field]: named }]],
+        ] as const) {
+          const before = seenStatements().length;
+          answers.push(await fingerprint(await call(path, { key: stranger.key, body })));
+          statements.push(
+            seenStatements()
+              .slice(before)
+              .map(({ sql }) => sql),
+          );
+        }
       }
-    }
-    // The first two fill the caches of the account.
-    expect(answers.slice(2, 4)).toEqual(answers.slice(4, 6));
-    expect(answers.slice(0, 2)).toEqual(answers.slice(2, 4));
-    expect(statements.slice(2, 4)).toEqual(statements.slice(4, 6));
-    expect(answers[0]).toMatch(/^\[422,.*Invalid `relay` field/);
-    expect(answers[1]).toMatch(/^\[422,.*Invalid `\[1\]\.relay` field/);
-    const list = await call('/v1/emails', { key: stranger.key });
-    expect(await jsonOf(list)).toMatchObject({ data: [] });
-  });
+      // The first two fill the caches of the account.
+      expect(answers.slice(2, 4)).toEqual(answers.slice(4, 6));
+      expect(answers.slice(0, 2)).toEqual(answers.slice(2, 4));
+      expect(statements.slice(2, 4)).toEqual(statements.slice(4, 6));
+      expect(answers[0]).toMatch(new RegExp(`^\\[422,.*Invalid \`${field}\` field`));
+      expect(answers[1]).toMatch(new RegExp(`^\\[422,.*Invalid \`\\[1\\]\\.${field}\` field`));
+      const list = await call('/v1/emails', { key: stranger.key });
+      expect(await jsonOf(list)).toMatchObject({ data: [] });
+    },
+  );
 
   it('does not send raw mail through a relay or from a domain of another account', async () => {
     const raw = (from: string) => `From: a@${from}\r\nTo: b@example.com\r\n\r\nx\r\n`;

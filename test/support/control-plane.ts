@@ -63,6 +63,30 @@ export function callAsOperator(path: string, request: TestRequest = {}): Promise
   return call(path, { ...request, key: env.ADMIN_TOKEN });
 }
 
+/** Calls in the name of an account that is there by the time of the call. */
+export function callsOf(account: () => TestAccount) {
+  const ask = async (path: string, body?: unknown, method?: string) => {
+    const response = await call(path, { key: account().key, body, ...(method && { method }) });
+    return { status: response.status, body: await jsonOf(response) };
+  };
+  /** The id of what was created. */
+  const made = async (path: string, body: unknown): Promise<string> => {
+    const answer = await ask(path, body);
+    if (answer.status !== 201)
+      throw new Error(`${path} answered ${answer.status} ${JSON.stringify(answer.body)}`);
+    return textAt(answer.body, 'id');
+  };
+  return { ask, made };
+}
+
+/** Gives an account what it needs to send: a verified domain, and a relay on this port. */
+export async function letSend(account: TestAccount, domain: string, port: number): Promise<void> {
+  await callAsOperator(`/v1/admin/accounts/${account.id}/domains/${domain}`, { method: 'PUT', body: {} });
+  const relay = { host: '127.0.0.1', port, tls: 'none' };
+  const response = await call('/v1/relays', { key: account.key, body: relay });
+  if (response.status !== 201) throw new Error(`creating a relay answered ${response.status}`);
+}
+
 export type JsonObject = { readonly [key: string]: unknown };
 
 export async function jsonOf(response: Response): Promise<JsonObject> {

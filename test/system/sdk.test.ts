@@ -426,6 +426,16 @@ describe('an error', () => {
     expect(error).toMatchObject({ message: expect.stringContaining(`\`${field}\``) });
   });
 
+  test('does not come where an email is about a topic of the account', async () => {
+    const { resend } = shared;
+    const topic = await resend.topics.create({ name: 'News', defaultSubscription: 'opt_in' });
+    const sent = await resend.emails.send({ ...email, to: 'one@example.net', topicId: topic.data?.id ?? '' });
+    expect(sent.error).toBeNull();
+    const found = await resend.emails.get(sent.data?.id ?? '');
+    expect(found.data).toMatchObject({ topic_id: topic.data?.id });
+    expect((await resend.emails.send({ ...email, to: 'one@example.net', topicId: null })).error).toBeNull();
+  });
+
   test('about a template or a topic comes back through the SDK as well', async () => {
     const refused = { name: 'invalid_parameter', statusCode: 422 };
     const { emails } = shared.resend;

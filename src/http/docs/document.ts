@@ -27,6 +27,7 @@ import { eventDocs } from '../routes/events.docs.ts';
 import { audienceDocs, listDocs } from '../routes/lists.docs.ts';
 import { confirmDocs } from '../routes/public/confirm.docs.ts';
 import { healthDocs } from '../routes/public/health.docs.ts';
+import { unsubscribeDocs } from '../routes/public/unsubscribe.docs.ts';
 import { rawEmailDocs } from '../routes/raw-emails.docs.ts';
 import { relayDocs } from '../routes/relays.docs.ts';
 import { suppressionDocs } from '../routes/suppressions.docs.ts';
@@ -58,6 +59,7 @@ export const RESOURCES: readonly ResourceDocs[] = [
   adminAccountDocs,
   adminInviteDocs,
   adminMasterKeyDocs,
+  unsubscribeDocs,
   confirmDocs,
   healthDocs,
 ];

@@ -1,4 +1,5 @@
 import * as z from 'zod';
+import type { ErrorCode } from '../../errors.ts';
 import {
   describeFields,
   EXAMPLE_TIME,
@@ -14,6 +15,18 @@ import { pageQuery } from '../pagination.ts';
 import { contactQuery, createContactBody, createMemberBody, updateContactBody } from './contact-fields.ts';
 import { updateTopicsBody } from './contacts.ts';
 
+/** What keeps the mail from going out that asks for the confirmation of a place on a list. */
+export const CONFIRMATION_ERRORS = [
+  'domain_not_verified',
+  'no_relay',
+  'account_suspended',
+  'account_unconfirmed',
+  'rate_limited',
+  'daily_quota_exceeded',
+  'monthly_quota_exceeded',
+  'backlog_full',
+] as const satisfies readonly ErrorCode[];
+
 const id = exampleId('contact');
 const segment = exampleId('list');
 const topic = exampleId('topic');
@@ -22,7 +35,8 @@ const PATH = { id: 'The id of the contact, or its address.' };
 const FIELDS = {
   first_name: 'At most 200 characters; null clears it.',
   last_name: 'At most 200 characters; null clears it.',
-  unsubscribed: 'Whether the contact gets no broadcasts. Other mail is not affected.',
+  unsubscribed:
+    'Whether the contact gets no broadcasts and no mail about topics. Other mail is not affected.',
   properties: 'Values of contact properties by key. null removes one; those not named stay.',
 } as const;
 const EMAIL = 'The address, without a display name.';
@@ -115,7 +129,7 @@ export const contactDocs: ResourceDocs = {
       responses: {
         201: { description: 'The contact.', schema: changedContact, example: changedContactExample },
       },
-      errors: ['conflict', 'overloaded'],
+      errors: ['conflict', 'overloaded', ...CONFIRMATION_ERRORS],
     },
     'GET /v1/contacts': {
       operationId: 'listContacts',
@@ -194,7 +208,7 @@ export const contactDocs: ResourceDocs = {
           example: membershipExample,
         },
       },
-      errors: ['invalid_field'],
+      errors: ['invalid_field', 'overloaded', ...CONFIRMATION_ERRORS],
     },
     'DELETE /v1/contacts/:id/segments/:segment': {
       operationId: 'removeContactFromList',

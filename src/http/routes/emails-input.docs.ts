@@ -41,7 +41,8 @@ export const emailInput = describeFields(emailItem, {
   })
     .optional()
     .meta({ description: 'Makes `html` and `text`, which are refused beside it.' }),
-  topic_id: 'Not supported yet.',
+  topic_id:
+    'The topic it is about. Then it goes to one recipient, who gets nothing where he does not want that topic, and can unsubscribe by its `List-Unsubscribe`.',
   scheduled_at: 'ISO 8601 with an offset, or `in 5 minutes`, `in 2 hours`, `in 3 days`; up to 30 days ahead.',
   strict: 'Refuses the email where any recipient is wrong, instead of reporting it in `deliveries`.',
 }).meta({ id: 'EmailInput' });

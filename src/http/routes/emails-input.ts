@@ -48,8 +48,7 @@ export const emailItem = z.strictObject({
   in_doubt_policy: z.enum(['retry', 'hold']).optional(),
   strict: z.boolean().optional(),
   template: emailTemplate.optional(),
-  // A field of the wire format that is known and not served; `refuseUnserved` names it.
-  topic_id: z.unknown().optional(),
+  topic_id: z.string().min(1).max(64).nullish(),
 });
 export const rescheduleBody = z.strictObject({ scheduled_at: z.string().max(100) });
 export const resolveBody = z.strictObject({ resolution: z.enum(['delivered', 'resend', 'drop']) });
@@ -64,7 +63,7 @@ export async function emailOf(
 ): Promise<EmailDraft> {
   const { prefix = '' } = options;
   const input = validate(emailItem, value, prefix);
-  refuseUnserved(input, prefix);
+  refusePaths(input, prefix);
   const { template, from, subject } = input;
   if (template !== undefined) return readTemplatedEmail(context, { ...input, template }, options);
   if (from === undefined) throw new AppError('missing_field', { field: `${prefix}from` });
@@ -72,8 +71,7 @@ export async function emailOf(
   return readEmail({ ...input, from, subject }, options);
 }
 
-function refuseUnserved(input: Email, prefix: string): void {
-  if (input.topic_id !== undefined) throw new AppError('field_not_supported', { field: `${prefix}topic_id` });
+function refusePaths(input: Email, prefix: string): void {
   input.attachments?.forEach(({ path }, index) => {
     if (path === undefined) return;
     const field = `${prefix}attachments[${index}].path`;

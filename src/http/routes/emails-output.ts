@@ -22,6 +22,7 @@ export function overviewBody(email: EmailOverview) {
     scheduled_at: message.scheduledAtMs === undefined ? null : isoTime(message.scheduledAtMs),
     tags: summary.tags,
     template_id: summary.templateId ?? null,
+    topic_id: summary.topicId ?? null,
     relay: summary.relayId ?? null,
     in_doubt_policy: summary.inDoubtPolicy ?? null,
     mode: message.isTest ? 'test' : 'live',

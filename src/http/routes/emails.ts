@@ -11,6 +11,7 @@ import { resolveDelivery } from '../../services/resolve-delivery.ts';
 import { RefusedByLedger, type Sent, sendEmails } from '../../services/send-emails.ts';
 import { isTestActor } from '../../services/service-context.ts';
 import { sortOut } from '../../services/sort-out-batch.ts';
+import { withUnsubscribeTerms } from '../../services/topic-mail.ts';
 import { type AppTypes, serviceContextOf } from '../app-types.ts';
 import { withEmailBody } from '../email-body.ts';
 import { emailFilterOf, emailListQuery } from '../email-query.ts';
@@ -107,7 +108,9 @@ async function send(
     const context = serviceContextOf(c);
     const relayIds = drafts.map((draft) => draft.summary.relayId);
     await checkNamedRelays(context, relayIds, (index) => `${options.prefixOf(index)}relay`);
-    const { emails, rate } = await sendEmails(context, drafts, {
+    const fieldOf = (index: number, field: string) => options.prefixOf(index) + field;
+    const ready = await withUnsubscribeTerms(context, drafts, fieldOf);
+    const { emails, rate } = await sendEmails(context, ready, {
       idempotencyKey,
       boundDomainId: c.get('boundDomainId'),
       fingerprintOf: options.fingerprintOf,
@@ -123,5 +126,6 @@ async function send(
 async function preview(c: Context<AppTypes>, draft: EmailDraft) {
   const context = serviceContextOf(c);
   await checkNamedRelays(context, [draft.summary.relayId], () => 'relay');
-  return dryRun(context, draft, { boundDomainId: c.get('boundDomainId') });
+  const [ready = draft] = await withUnsubscribeTerms(context, [draft], (_index, field) => field);
+  return dryRun(context, ready, { boundDomainId: c.get('boundDomainId') });
 }

@@ -1,4 +1,5 @@
 import * as z from 'zod';
+import { CONFIRMATION_LANGUAGES } from '../../services/confirmation-texts.ts';
 import {
   describeFields,
   EXAMPLE_TIME,
@@ -13,6 +14,7 @@ import {
 } from '../docs/resource-docs.ts';
 import { pageQuery } from '../pagination.ts';
 import {
+  CONFIRMATION_ERRORS,
   changedContact,
   changedContactExample,
   contactExample,
@@ -31,7 +33,11 @@ const filter = { and: [{ property: 'country', equals: 'CH' }, { created_at: { wi
 const FIELDS = {
   name: 'At most 200 characters.',
   filter: 'A condition: then the list is of those for whom it holds. Fixed is whether a list has one.',
-  double_opt_in: 'Whether somebody who is put on the list counts only after confirming.',
+  double_opt_in:
+    'Whether somebody who is put on the list counts only after confirming, by a link that is mailed to him.',
+  confirmation_from: 'The sender of that mail: an address of a verified domain. Needed with `double_opt_in`.',
+  confirmation_subject: 'Its subject; one that names the list where there is none.',
+  confirmation_language: 'The language of its text.',
 } as const;
 const fields = {
   id: idOf('list'),
@@ -42,8 +48,20 @@ const fields = {
     .nullable()
     .meta({ description: 'null: the members are those who were put on it.' }),
   double_opt_in: z.boolean(),
+  confirmation_from: z.string().nullable(),
+  confirmation_subject: z.string().nullable(),
+  confirmation_language: z.enum(CONFIRMATION_LANGUAGES).nullable(),
 };
-const example = { id, name: 'News', created_at: EXAMPLE_TIME, filter: null, double_opt_in: false };
+const example = {
+  id,
+  name: 'News',
+  created_at: EXAMPLE_TIME,
+  filter: null,
+  double_opt_in: false,
+  confirmation_from: null,
+  confirmation_subject: null,
+  confirmation_language: null,
+};
 
 /** The same resource under each of its names. */
 function operationsOf(object: 'list' | 'segment' | 'audience', path: string): [string, OperationDocs][] {
@@ -171,7 +189,7 @@ export const audienceDocs: ResourceDocs = {
       responses: {
         201: { description: 'The contact.', schema: changedContact, example: changedContactExample },
       },
-      errors: ['conflict', 'not_found', 'overloaded'],
+      errors: ['conflict', 'not_found', 'overloaded', ...CONFIRMATION_ERRORS],
     },
     'GET /v1/audiences/:audience/contacts/:id': {
       operationId: 'getContactOfAudience',

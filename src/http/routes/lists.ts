@@ -1,6 +1,7 @@
 /** Lists, under the three names they have: our own, the SDK's, and the one it had before. */
 import { Hono } from 'hono';
 import * as z from 'zod';
+import { CONFIRMATION_LANGUAGES } from '../../services/confirmation-texts.ts';
 import { listContacts } from '../../services/contact-pages.ts';
 import * as contacts from '../../services/contacts.ts';
 import * as service from '../../services/lists.ts';
@@ -22,25 +23,48 @@ const fields = {
   // Our own.
   filter: z.record(z.string(), z.unknown()),
   double_opt_in: z.boolean(),
+  confirmation_from: z.string().max(1000),
+  confirmation_subject: z.string().trim().min(1).max(200).nullable(),
+  confirmation_language: z.enum(CONFIRMATION_LANGUAGES),
 };
 export const createListBody = z.strictObject({
   name: fields.name,
   filter: fields.filter.optional(),
   double_opt_in: fields.double_opt_in.optional(),
+  confirmation_from: fields.confirmation_from.optional(),
+  confirmation_subject: fields.confirmation_subject.optional(),
+  confirmation_language: fields.confirmation_language.optional(),
   audience_id: z.string().max(64).optional(),
 });
 export const updateListBody = z.strictObject(fields).partial();
 
-function listSummary({ id, name, filter, doubleOptIn, createdAt }: service.List) {
-  return { id, name, created_at: isoTime(createdAt), filter, double_opt_in: doubleOptIn };
+function listSummary({ id, name, filter, doubleOptIn, confirmation, createdAt }: service.List) {
+  return {
+    id,
+    name,
+    created_at: isoTime(createdAt),
+    filter,
+    double_opt_in: doubleOptIn,
+    confirmation_from: confirmation?.from ?? null,
+    confirmation_subject: confirmation?.subject ?? null,
+    confirmation_language: confirmation?.language ?? null,
+  };
+}
+
+function confirmationOf(body: z.output<typeof updateListBody>): { confirmation?: service.ConfirmationInput } {
+  const { confirmation_from: from, confirmation_subject: subject, confirmation_language: language } = body;
+  const isGiven = from !== undefined || subject !== undefined || language !== undefined;
+  return isGiven ? { confirmation: { from, subject, language } } : {};
 }
 
 /** `object` is what the resource is called under this path. */
 export function listRoutes(object: 'list' | 'segment' | 'audience') {
   return new Hono<AppTypes>()
     .post('/', jsonBody(createListBody), async (c) => {
-      const { name, filter, double_opt_in: doubleOptIn = false } = c.req.valid('json');
-      const list = await service.createList(serviceContextOf(c), { name, filter, doubleOptIn });
+      const body = c.req.valid('json');
+      const { name, filter, double_opt_in: doubleOptIn = false } = body;
+      const input = { name, filter, doubleOptIn, ...confirmationOf(body) };
+      const list = await service.createList(serviceContextOf(c), input);
       return c.json({ object, ...listSummary(list) }, 201);
     })
     .get('/', queryOf(pageQuery), async (c) => {
@@ -53,8 +77,10 @@ export function listRoutes(object: 'list' | 'segment' | 'audience') {
     })
     .patch('/:id', jsonBody(updateListBody), async (c) => {
       const id = c.req.param('id');
-      const { name, filter, double_opt_in: doubleOptIn } = c.req.valid('json');
-      await service.updateList(serviceContextOf(c), id, { name, filter, doubleOptIn });
+      const body = c.req.valid('json');
+      const { name, filter, double_opt_in: doubleOptIn } = body;
+      const change = { name, filter, doubleOptIn, ...confirmationOf(body) };
+      await service.updateList(serviceContextOf(c), id, change);
       return c.json({ object, id });
     })
     .delete('/:id', async (c) => {

@@ -1,12 +1,12 @@
 /** Opening an account without a key, where the settings allow it. */
-import { type Context, Hono } from 'hono';
+import { Hono } from 'hono';
 import * as z from 'zod';
-import { settingsOf } from '../../env.ts';
 import { register, resendConfirmation } from '../../services/register.ts';
 import { type AppTypes, serviceContextOf } from '../app-types.ts';
 import { clientIpOf } from '../client-ip.ts';
 import { jsonBody } from '../json-body.ts';
 import { isoTime } from '../pagination.ts';
+import { publicOriginOf } from '../public-origin.ts';
 import { accountFields } from './account-fields.ts';
 
 export const registrationBody = z.strictObject({
@@ -32,7 +32,7 @@ export const registrationRoutes = new Hono<AppTypes>().post('/', jsonBody(regist
     env: c.env,
     requestId: c.get('requestId'),
     clientIp: clientIpOf(c),
-    origin: publicOrigin(c),
+    origin: publicOriginOf(c),
   };
   const profile = { name, email, company, companySize: company_size, postalAddress: postal_address };
   const { account, apiKey } = await register(request, { profile, invite });
@@ -57,11 +57,6 @@ export const registrationRoutes = new Hono<AppTypes>().post('/', jsonBody(regist
 /** For the account of the key. */
 export const confirmationRoutes = new Hono<AppTypes>().post('/', async (c) => {
   const context = serviceContextOf(c);
-  await resendConfirmation(context, publicOrigin(c));
+  await resendConfirmation(context, publicOriginOf(c));
   return c.json({ object: 'account', id: context.scope.accountId, confirmed: false });
 });
-
-/** The platform hands over only requests for host names that were given to this Worker. */
-function publicOrigin(c: Context<AppTypes>): string {
-  return settingsOf(c.env).PUBLIC_URL ?? new URL(c.req.url).origin;
-}
