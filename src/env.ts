@@ -132,6 +132,8 @@ const settingsFields = z.object({
   ),
   /** How long content waits for its message before it is swept. */
   STAGING_KEPT_MS: whole(HOUR, 1),
+  /** The file of one import of contacts. */
+  IMPORT_LIMIT_BYTES: whole(90 * MIB, 1).refine((value) => value <= 96 * MIB, 'must be at most 100663296'),
   ISOLATE_BODY_LIMIT_BYTES: whole(32 * MIB, MIB),
   OUTBOX_IN_FLIGHT_LIMIT_BYTES: whole(32 * MIB, MIB),
 

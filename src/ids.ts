@@ -18,6 +18,7 @@ export const ID_PREFIXES = {
   webhook: 'whk',
   suppression: 'sup',
   contact: 'con',
+  contactImport: 'imp',
   contactProperty: 'prp',
   list: 'lst',
   topic: 'top',
@@ -40,6 +41,24 @@ export function newMessageId(shard: number, nowMs: number = Date.now()): string 
   const time = encode(nowMs, TIME_LENGTH);
   const random = randomCharacters(BODY_LENGTH - TIME_LENGTH - SHARD_LENGTH);
   return `${ID_PREFIXES.message}_${time}${encode(shard, SHARD_LENGTH)}${random}`;
+}
+
+const LINE_LENGTH = 6;
+
+/**
+ * The id of the contact that a line of an import makes: always the same, by which a repetition knows its own work.
+ * Later lines have later ids, which is the order that their rows are written in.
+ */
+export function importedContactId(importId: string, line: number): string {
+  const body = importId.slice(ID_PREFIXES.contactImport.length + 1);
+  const random = body.slice(TIME_LENGTH + LINE_LENGTH);
+  return `${ID_PREFIXES.contact}_${body.slice(0, TIME_LENGTH)}${encode(line, LINE_LENGTH)}${random}`;
+}
+
+/** The time in an id of `newId`. */
+export function idTimeMs(id: string): number {
+  const start = id.indexOf('_') + 1;
+  return decode(id.slice(start, start + TIME_LENGTH));
 }
 
 /** So many message ids of one shard and moment, in order: what is accepted together is sent in the order given. */

@@ -1,9 +1,16 @@
 import { app } from './app.ts';
 import type { Env } from './env.ts';
+import { Outbox as BareOutbox } from './outbox/outbox.ts';
+import { importSlice } from './services/import-slice.ts';
 import { sweepOutboxes } from './services/sweep-outboxes.ts';
 
-export { Outbox } from './outbox/outbox.ts';
 export { RelayGate } from './relay-gate/relay-gate.ts';
+
+export class Outbox extends BareOutbox {
+  protected override get jobs() {
+    return { importSlice };
+  }
+}
 
 export default {
   fetch: (request, env, context) => app.fetch(request, env, context),

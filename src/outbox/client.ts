@@ -13,6 +13,7 @@ import {
   type TimelineEvent,
 } from '../delivery/progress.ts';
 import { type Env, settingsOf } from '../env.ts';
+import type { ImportApi } from './imports/import-api.ts';
 import type { QuotaPart } from './quota-grants.ts';
 import type { LeaseAnswer, LeaseRequest } from './quota-keeper.ts';
 import type { Term } from './terms.ts';
@@ -31,6 +32,8 @@ export {
   type Rejection,
   type TimelineEvent,
 } from '../delivery/progress.ts';
+export type * from './imports/import-api.ts';
+export * from './imports/import-content.ts';
 export * from './message-content.ts';
 export * from './shards.ts';
 export { fixedTermsOf, keyedTerm, recipientKey, type Term } from './terms.ts';
@@ -212,6 +215,8 @@ export interface OutboxStatistics {
 
 /** The RPC surface of the Durable Object. */
 export interface OutboxApi {
+  /** Its methods may be called at once, without waiting for it. */
+  importsOf(accountId: string): ImportApi;
   accept(request: AcceptRequest): Promise<AcceptResult>;
   /** Shard 0: durable before it answers. */
   claim(request: ClaimRequest): Promise<ClaimResult>;

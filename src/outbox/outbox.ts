@@ -31,6 +31,9 @@ import type {
   Resolution,
   StagedPiece,
 } from './client.ts';
+import type { OutboxJobs } from './imports/import-api.ts';
+import { ImportDesk } from './imports/import-desk.ts';
+import { ImportOffice } from './imports/import-office.ts';
 import { deleteClaim, fenceIds } from './ledger/claims.ts';
 import { LedgerDatabase } from './ledger/database.ts';
 import { Ledger } from './ledger/ledger.ts';
@@ -53,6 +56,7 @@ import type { AttemptResult } from './webhooks/retry-plan.ts';
 const SWEEP_EVERY_MS = 60 * 60 * 1000;
 
 export class Outbox extends DurableObject<Env> implements OutboxApi {
+  private readonly importOffice: ImportOffice;
   private readonly settings: Settings;
   private readonly database: LedgerDatabase;
   private readonly ledger: Ledger;
@@ -71,6 +75,7 @@ export class Outbox extends DurableObject<Env> implements OutboxApi {
     this.database = new LedgerDatabase(ctx.storage);
     this.ledger = new Ledger(this.database, this.settings.LIST_SEGMENT_TERMS);
     this.events = new EventOffice(env, this.database, this.ledger, () => this.arm());
+    this.importOffice = new ImportOffice(this.database, this.settings, () => this.arm());
     this.registration = new Registration(env, this.database);
     this.acceptance = new Acceptance({
       env,
@@ -87,6 +92,11 @@ export class Outbox extends DurableObject<Env> implements OutboxApi {
     });
     const accountId = this.database.readMeta('account_id');
     if (accountId) this.pump = this.pumpFor(accountId);
+  }
+
+  /** What it does through services, which it may not import: the entry overrides this. */
+  protected get jobs(): OutboxJobs {
+    throw new Error('the object was made without its jobs');
   }
 
   /** Of what was written in this turn. With it goes the log of what it means. */
@@ -132,6 +142,13 @@ export class Outbox extends DurableObject<Env> implements OutboxApi {
 
   async discardStaged(id: string): Promise<void> {
     this.ledger.messages.staging.discard(id);
+  }
+
+  importsOf(accountId: string): ImportDesk {
+    return new ImportDesk(this.importOffice, () => {
+      this.belongTo(accountId, CLAIM_SHARD);
+      this.arm();
+    });
   }
 
   async findMessage(id: string): Promise<LedgerMessage | undefined> {
@@ -251,6 +268,7 @@ export class Outbox extends DurableObject<Env> implements OutboxApi {
 
   async refresh(): Promise<void> {
     this.pump?.refresh();
+    this.importOffice.refresh();
     this.kick();
   }
 
@@ -278,6 +296,7 @@ export class Outbox extends DurableObject<Env> implements OutboxApi {
     try {
       this.sweep(Date.now());
       this.ledger.messages.staging.sweep(Date.now() - this.settings.STAGING_KEPT_MS);
+      this.importOffice.sweep(Date.now());
       this.registration.ensure();
       this.kick();
     } catch (error) {
@@ -311,6 +330,7 @@ export class Outbox extends DurableObject<Env> implements OutboxApi {
     const { ledger, settings } = this;
     const shard = Number(this.database.readMeta('shard') ?? '0');
     this.events.open({ accountId, shard }, state);
+    this.importOffice.open({ accountId, env: this.env, jobs: () => this.jobs }, state);
     this.books = new Bookkeeper(ledger, { accountId, state }, () => this.sync());
     const context: PumpContext = {
       accountId,
@@ -347,13 +367,14 @@ export class Outbox extends DurableObject<Env> implements OutboxApi {
     this.pump?.kick();
     this.simulator?.kick();
     this.events.courier?.kick();
+    this.importOffice.kick();
   }
 
   /** Sets the alarm where it would otherwise come too late. Each `setAlarm` is a row written, so it is never moved back. */
   private arm(): void {
-    const { ledger, settings, pump, simulator } = this;
+    const { ledger, settings, pump, simulator, importOffice: imports } = this;
     const { courier } = this.events;
-    const atMs = nextAlarmAt({ ledger, settings, pump, simulator, courier }, Date.now());
+    const atMs = nextAlarmAt({ ledger, settings, pump, simulator, courier, imports }, Date.now());
     if (atMs === undefined || (this.alarmAtMs !== undefined && this.alarmAtMs <= atMs)) return;
     this.alarmAtMs = atMs;
     void this.ctx.storage.setAlarm(atMs);

@@ -26,6 +26,8 @@ export interface UpsertOptions {
   readonly topics?: readonly { readonly id: string; readonly subscription: Subscription }[];
   /** Ids of those properties whose values are hashed. */
   readonly filterable: ReadonlySet<string>;
+  /** For those that are new: the id that each input makes, and when it was given. */
+  readonly made?: { readonly ids: readonly string[]; readonly atMs: number };
 }
 
 export interface UpsertOutcome {
@@ -66,7 +68,18 @@ export async function upsertContacts(
     for (const { index, input, hash } of open) {
       const name = nameOf(hash);
       const draft =
-        drafts.get(name) ?? draftOf(context, keys, { input, emailHash: hash, known: known.get(name) });
+        drafts.get(name) ??
+        draftOf(context, keys, {
+          id: options.made?.ids[index],
+          input,
+          emailHash: hash,
+          known: known.get(name),
+        });
+      if (draft.known && draft.id === options.made?.ids[index]) {
+        // Of this very input, written by somebody who repeats the same import.
+        outcomes[index] = { id: draft.id, outcome: 'created' };
+        continue;
+      }
       const isThere = draft.known !== undefined || drafts.has(name);
       const isSkipped = isThere && options.onConflict === 'skip';
       outcomes[index] = { id: draft.id, outcome: isSkipped ? 'skipped' : isThere ? 'updated' : 'created' };
@@ -83,12 +96,17 @@ export async function upsertContacts(
 function draftOf(
   { scope }: ServiceContext,
   keys: readonly SealingKey[],
-  { input, emailHash: hash, known }: Pick<Draft, 'input' | 'emailHash' | 'known'>,
+  {
+    id,
+    input,
+    emailHash: hash,
+    known,
+  }: Pick<Draft, 'input' | 'emailHash' | 'known'> & { id: string | undefined },
 ): Draft {
   const opened = known && openContact(keys, scope.accountId, known);
   const empty = { email: input.address, firstName: null, lastName: null, values: {} };
   return {
-    id: known?.id ?? newId('contact'),
+    id: known?.id ?? id ?? newId('contact'),
     input,
     emailHash: hash,
     known,
@@ -153,7 +171,7 @@ async function write(
       batch.changed.push({ id, knownAt: known.updatedAt, sealed, unsubscribed, updatedAt, values });
     } else {
       const hashes = { emailHash: draft.emailHash, domainHash: domainHash(keys, draft.input.domain) };
-      const row = { id, sealed, unsubscribed, createdAt: nowMs, updatedAt: nowMs };
+      const row = { id, sealed, unsubscribed, createdAt: options.made?.atMs ?? nowMs, updatedAt: nowMs };
       batch.created.push({ ...row, ...hashes, values });
     }
   }

@@ -13,8 +13,8 @@ import {
 } from '../support/control-plane.ts';
 
 const MIB = 1024 * 1024;
-/** Reads a message (see raw-emails.test.ts), or a form of a page. */
-const WITHOUT_JSON = /emails\/raw$| \/(?:confirm$|u\/|preferences\/|join\/)/;
+/** Reads a message (see raw-emails.test.ts), a file (contact-imports.test.ts), or a form of a page. */
+const WITHOUT_JSON = /emails\/raw$|contacts\/imports$| \/(?:confirm$|u\/|preferences\/|join\/)/;
 /** Routes that act without reading a body, or where it may be left away: those have tests of their own. */
 const WITHOUT_BODY =
   /\/(?:verify|suspend|resume|close|cancel|publish|duplicate|resend-confirmation|rewrap|test|segments\/:segment|events\/:\w+\/replay|rotate)$/;

@@ -18,7 +18,7 @@ export function payloadOf({ operationId, bodies }: Operation, values: Values): f
   return fc.oneof(
     ...bodies.map((body) =>
       bodyValue(operationId, body, values).map((value) => ({
-        headers: { 'content-type': body.contentType },
+        headers: { 'content-type': typeOf(body) },
         body: textOf(value, body.contentType),
       })),
     ),
@@ -31,8 +31,20 @@ function bodyValue(operationId: string, body: Body, values: Values): fc.Arbitrar
   return fc.oneof(fc.constant(body.example), anyText);
 }
 
+const MULTIPART = 'multipart/form-data';
+
+function typeOf({ contentType }: Body): string {
+  return contentType === MULTIPART ? `${MULTIPART}; boundary=fuzz` : contentType;
+}
+
 /** Multipart bodies and the like are sent as the example has them, and spoiled as text. */
 function textOf(value: unknown, contentType: string): string {
+  if (contentType === MULTIPART && typeof value === 'object' && value !== null) {
+    const parts = Object.entries(value).map(
+      ([name, text]) => `--fuzz\r\nContent-Disposition: form-data; name="${name}"\r\n\r\n${text}\r\n`,
+    );
+    return `${parts.join('')}--fuzz--\r\n`;
+  }
   return isJson(contentType) || typeof value !== 'string' ? (JSON.stringify(value) ?? '') : value;
 }
 
@@ -73,7 +85,7 @@ export function spoiledPayload({ operationId, bodies }: Operation, values: Value
           anyText,
         )
         .map(([value, spoils, text]) => {
-          const headers = { 'content-type': body.contentType };
+          const headers = { 'content-type': typeOf(body) };
           if (isJson(body.contentType)) {
             return { headers, body: JSON.stringify(spoils.reduce(spoiled, value)) ?? '' };
           }

@@ -6,6 +6,7 @@ import { env } from 'cloudflare:workers';
 import { beforeAll, describe, expect, inject, it } from 'vitest';
 import { app } from '../../src/app.ts';
 import { type IdKind, newId, newMessageId } from '../../src/ids.ts';
+import { importedBy, importOf, postImport } from '../support/contact-import.ts';
 import {
   call,
   callAsOperator,
@@ -149,6 +150,12 @@ const CASES: Record<string, Case> = {
   'DELETE /v1/audiences/:id/contacts/:id': { kind: 'gone', id: 'list', also: 'contact' },
   'POST /v1/contacts': { kind: 'body' },
   'GET /v1/contacts': { kind: 'list', of: 'contact' },
+  'POST /v1/contacts/imports': { kind: 'body' },
+  'GET /v1/contacts/imports': { kind: 'list', of: 'contactImport' },
+  'GET /v1/contacts/imports/:id': { kind: 'object', id: 'contactImport' },
+  'GET /v1/contacts/imports/:id/errors': { kind: 'object', id: 'contactImport' },
+  'DELETE /v1/contacts/imports/:id': { kind: 'object', id: 'contactImport' },
+  'GET /v1/contacts/export': { kind: 'list', of: 'contact', query: 'format=jsonl' },
   'GET /v1/contacts/:id': { kind: 'object', id: 'contact' },
   'PATCH /v1/contacts/:id': { kind: 'object', id: 'contact', body: { unsubscribed: true } },
   'DELETE /v1/contacts/:id': { kind: 'object', id: 'contact' },
@@ -251,6 +258,9 @@ beforeAll(async () => {
   owned.set('contact', await createdId('/v1/contacts', contact, owner));
   const template = { name: 'Private', alias: 'private', html: '<p>Private</p>' };
   owned.set('template', await createdId('/v1/templates', template, owner));
+  const imported = await importOf(owner, 'email\nmember@imported.example\n');
+  await importedBy(owner, imported);
+  owned.set('contactImport', imported);
   const webhook = { endpoint: 'http://127.0.0.1:9/hooks', backfill: false };
   owned.set('webhook', await createdId('/v1/webhooks', webhook, owner));
   await callAsOperator(`/v1/admin/accounts/${owner.id}/domains/owner.example`, { method: 'PUT', body: {} });
@@ -340,6 +350,22 @@ describe('isolation of accounts', () => {
       });
     }
   }
+
+  it('does not import into a list or a topic of another account, nor tell that it exists', async () => {
+    for (const [field, kind] of [
+      ['segments', 'list'],
+      ['topics', 'topic'],
+    ] as const) {
+      const answers: string[] = [];
+      for (const id of [owned.get(kind), newId(kind)]) {
+        const choice = { id, ...(kind === 'topic' && { subscription: 'opt_in' }) };
+        const fields = { [field]: JSON.stringify([choice]) };
+        answers.push(await fingerprint(await postImport(stranger, 'email\na@example.com\n', fields)));
+      }
+      expect(answers[0]).toBe(answers[1]);
+      expect(answers[0]).toMatch(/^\[422,/);
+    }
+  });
 
   it('GET /v1/events shows nothing of another account, whatever the cursor', async () => {
     const own = await call('/v1/events?limit=100', { key: owner.key });

@@ -1,6 +1,5 @@
 /** What a next version may be like: the same Worker, with one more migration of the ledger. */
-import { Outbox as PresentOutbox } from '../../src/outbox/outbox.ts';
-import worker, { RelayGate } from '../../src/worker.ts';
+import worker, { Outbox as PresentOutbox, RelayGate } from '../../src/worker.ts';
 
 export { RelayGate };
 

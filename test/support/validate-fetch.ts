@@ -12,7 +12,7 @@ globalThis.fetch = async (input, init) => {
   const response = await plainFetch(input, init);
   // Nothing else that tests talk to has an id like it.
   if (!response.headers.get('x-request-id')?.startsWith('req_')) return response;
-  if (!response.headers.get('content-type')?.startsWith('application/json')) return response;
+  if (!/^application\/json\b/.test(response.headers.get('content-type') ?? '')) return response;
   let body: string;
   try {
     body = await response.clone().text();

@@ -71,6 +71,18 @@ const member = async () => {
 };
 const templateIdOf = async () =>
   (await got(resend.templates.create({ name: 'One', html: '<p>Hello {{{NAME}}}</p>' }))).id;
+const importId = async () => {
+  const list = await listId();
+  const topic = await topicId();
+  const options = {
+    file: new Blob([`Mail,Given\r\n${newAddress()},Ann\r\nnobody,\r\n`], { type: 'text/csv' }),
+    columnMap: { email: 'Mail', firstName: 'Given' },
+    onConflict: 'upsert' as const,
+    segments: [{ id: list }],
+    topics: [{ id: topic, subscription: 'opt_in' as const }],
+  };
+  return (await got(resend.contacts.imports.create(options))).id;
+};
 const webhookIdOf = async () =>
   (await got(resend.webhooks.create({ endpoint: endpoint(), events: ['email.sent'] }))).id;
 const withAttachment = async () => {
@@ -119,6 +131,18 @@ const CALLS: Readonly<Record<string, () => Promise<unknown>>> = {
     return [await contactEmail(), made];
   },
   'contacts.get': async () => got(resend.contacts.get(await contactEmail())),
+  'contacts.imports.create': async () => importId(),
+  'contacts.imports.get': async () => {
+    const id = await importId();
+    await client.until(`/v1/contacts/imports/${id}`, ({ status }) => status === 'completed');
+    const found = await got(resend.contacts.imports.get(id));
+    expect(found.counts).toEqual({ total: 2, created: 1, updated: 0, skipped: 0, failed: 1 });
+    return found;
+  },
+  'contacts.imports.list': async () => {
+    await importId();
+    return got(resend.contacts.imports.list({ limit: 5 }));
+  },
   'contacts.list': async () => {
     const { segmentId, email: address } = await member();
     expect((await got(resend.contacts.list({ segmentId }))).data).toMatchObject([{ email: address }]);

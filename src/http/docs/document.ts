@@ -17,6 +17,8 @@ import { adminAccountDocs } from '../routes/admin-accounts.docs.ts';
 import { adminInviteDocs } from '../routes/admin-invites.docs.ts';
 import { adminMasterKeyDocs } from '../routes/admin-master-key.docs.ts';
 import { apiKeyDocs } from '../routes/api-keys.docs.ts';
+import { contactExportDocs } from '../routes/contact-export.docs.ts';
+import { contactImportDocs } from '../routes/contact-imports.docs.ts';
 import { contactPropertyDocs } from '../routes/contact-properties.docs.ts';
 import { contactDocs } from '../routes/contacts.docs.ts';
 import { domainDocs } from '../routes/domains.docs.ts';
@@ -48,6 +50,8 @@ export const RESOURCES: readonly ResourceDocs[] = [
   relayDocs,
   suppressionDocs,
   contactDocs,
+  contactImportDocs,
+  contactExportDocs,
   listDocs,
   audienceDocs,
   topicDocs,

@@ -2,58 +2,15 @@ import { Hono } from 'hono';
 import { formatMailbox } from '../../mime/address.ts';
 import { type ExportedDelivery, exportEmails } from '../../services/export-emails.ts';
 import { type AppTypes, serviceContextOf } from '../app-types.ts';
-import { type Cell, csvLine } from '../csv.ts';
 import { emailExportQuery, emailFilterOf } from '../email-query.ts';
+import { type ExportTable, exportResponse } from '../export-lines.ts';
 import { isoTime } from '../pagination.ts';
-import { streamOf } from '../stream-body.ts';
 import { queryOf } from '../validation.ts';
 
-/** A line for each delivery; `end` is the last one, by which a reader knows that nothing is missing. */
-interface Format {
-  readonly contentType: string;
-  readonly start: string;
-  readonly line: (delivery: ExportedDelivery) => string;
-  readonly end: (count: number) => string;
-}
-
 export const emailExportRoutes = new Hono<AppTypes>().get('/', queryOf(emailExportQuery), async (c) => {
-  const { format: name, ...query } = c.req.valid('query');
-  const format = FORMATS[name];
-  const deliveries = exportEmails(serviceContextOf(c), emailFilterOf(query));
-  // Before the answer begins: what is wrong by now still has a status of its own.
-  const first = await deliveries.next();
-  return c.body(streamOf(linesOf(format, first, deliveries)), 200, {
-    'content-type': format.contentType,
-    'content-disposition': `attachment; filename="emails.${name}"`,
-  });
+  const { format, ...query } = c.req.valid('query');
+  return exportResponse(c, format, DELIVERIES, exportEmails(serviceContextOf(c), emailFilterOf(query)));
 });
-
-/** Lines go out in chunks of about this size. */
-const CHUNK_CHARACTERS = 16 * 1024;
-
-async function* linesOf(
-  format: Format,
-  first: IteratorResult<ExportedDelivery, unknown>,
-  rest: AsyncGenerator<ExportedDelivery>,
-): AsyncGenerator<Uint8Array> {
-  const encoder = new TextEncoder();
-  let count = 0;
-  let text = format.start;
-  try {
-    for (let next = first; !next.done; next = await rest.next()) {
-      count++;
-      text += format.line(next.value);
-      if (text.length < CHUNK_CHARACTERS) continue;
-      yield encoder.encode(text);
-      text = '';
-    }
-    yield encoder.encode(text + format.end(count));
-  } finally {
-    await rest.return(undefined);
-  }
-}
-
-const END = 'export_end';
 
 function recordOf({ message, summary, recipient, index, delivery, lastReply }: ExportedDelivery) {
   return {
@@ -91,22 +48,16 @@ const COLUMNS = [
   'next_attempt_at',
 ] as const satisfies readonly (keyof ReturnType<typeof recordOf>)[];
 
-const FORMATS: Record<'csv' | 'jsonl', Format> = {
-  csv: {
-    contentType: 'text/csv; charset=utf-8; header=present',
-    start: csvLine(COLUMNS),
-    line: (exported) => {
-      const record = recordOf(exported);
-      const tags = record.tags.map(({ name, value }) => `${name}:${value}`).join(' ');
-      return csvLine(COLUMNS.map((column): Cell => (column === 'tags' ? tags : record[column])));
-    },
-    // As many cells as any other row has.
-    end: (count) => csvLine([END, count, ...COLUMNS.slice(2).map(() => '')]),
-  },
-  jsonl: {
-    contentType: 'application/jsonl; charset=utf-8',
-    start: '',
-    line: (exported) => `${JSON.stringify({ object: 'delivery', ...recordOf(exported) })}\n`,
-    end: (count) => `${JSON.stringify({ object: END, count })}\n`,
+/** A line for each delivery. */
+const DELIVERIES: ExportTable<ExportedDelivery> = {
+  name: 'emails',
+  object: 'delivery',
+  end: 'export_end',
+  columns: COLUMNS,
+  recordOf,
+  cellsOf: (exported) => {
+    const record = recordOf(exported);
+    const tags = record.tags.map(({ name, value }) => `${name}:${value}`).join(' ');
+    return COLUMNS.map((column) => (column === 'tags' ? tags : record[column]));
   },
 };

@@ -33,6 +33,23 @@ const MIGRATIONS: readonly string[] = [
      first_piece INTEGER NOT NULL,
      started_at INTEGER NOT NULL
    ) WITHOUT ROWID, STRICT;`,
+  `CREATE TABLE imports (
+     number INTEGER PRIMARY KEY,
+     id TEXT NOT NULL UNIQUE,
+     status TEXT NOT NULL,
+     changed_at INTEGER NOT NULL,
+     completed_at INTEGER,
+     size_bytes INTEGER NOT NULL DEFAULT 0,
+     options BLOB,
+     progress TEXT
+   ) STRICT;
+   CREATE TABLE import_pieces (piece_number INTEGER PRIMARY KEY, piece BLOB NOT NULL) STRICT;
+   CREATE TABLE import_refusals (
+     import INTEGER NOT NULL,
+     line INTEGER NOT NULL,
+     refusals BLOB NOT NULL,
+     PRIMARY KEY (import, line)
+   ) WITHOUT ROWID, STRICT;`,
 ];
 
 export class LedgerDatabase {
