@@ -17,7 +17,12 @@ const MIB = 1024 * 1024;
 const WITHOUT_JSON = /emails\/raw$|contacts\/imports$| \/(?:confirm$|u\/|preferences\/|join\/)/;
 /** Routes that act without reading a body, or where it may be left away: those have tests of their own. */
 const WITHOUT_BODY =
-  /\/(?:verify|suspend|resume|close|cancel|publish|duplicate|resend-confirmation|rewrap|test|segments\/:segment|events\/:\w+\/replay|rotate)$/;
+  /\/(?:verify|suspend|resume|close|cancel|preview|publish|duplicate|resend-confirmation|rewrap|test|segments\/:segment|events\/:\w+\/replay|rotate)$/;
+
+/** As the SDK sends it, and an empty one too. */
+const TAKES_A_LIST = /contacts\/:\w+\/topics$/;
+/** More than a route takes. */
+const tooMuchFor = (route: string) => (/v1\/(?:emails|templates)/.test(route) ? 16 * MIB : 128 * 1024);
 
 let account: TestAccount;
 let routes: string[];
@@ -75,8 +80,7 @@ describe('request bodies', () => {
   it('are limited on every route by the bytes really read', async () => {
     expect(routes.length).toBeGreaterThan(8);
     for (const route of routes) {
-      const size = route.includes('/v1/emails') ? 16 * MIB : 128 * 1024;
-      expect([route, ...(await codeOf(await chunked(route, filler(size))))]).toEqual([
+      expect([route, ...(await codeOf(await chunked(route, filler(tooMuchFor(route)))))]).toEqual([
         route,
         413,
         'body_too_large',
@@ -86,7 +90,7 @@ describe('request bodies', () => {
 
   it('are refused by their declared length before a byte is read', async () => {
     for (const route of routes) {
-      const body = 'x'.repeat(route.includes('/v1/emails') ? 16 * MIB : 128 * 1024);
+      const body = 'x'.repeat(tooMuchFor(route));
       expect(await codeOf(await request(route, { body }))).toEqual([413, 'body_too_large']);
     }
   });
@@ -124,6 +128,7 @@ describe('request bodies', () => {
     ];
     for (const route of routes) {
       for (const [what, options, [status, code]] of cases) {
+        if (what === 'list' && TAKES_A_LIST.test(route)) continue;
         const [gotStatus, gotCode] = await codeOf(await request(route, options));
         const expected = [route, what, status, code === 'any' ? gotCode : code];
         expect([route, what, gotStatus, gotCode]).toEqual(expected);
