@@ -4,7 +4,10 @@
  * everything else that is read before a dot. Where D1 does not answer, the question fails, and nothing is sent.
  */
 
-/** The platform allows 2 MB in a statement's parameter; a message has at most 50 recipients. */
+/**
+ * The platform allows 2 MB in a statement's parameter, which is eight times this. A message has at most 50 recipients, so
+ * what sessions need at once stays far below.
+ */
 const HASHES_PER_QUERY = 5000;
 
 interface Query {
@@ -28,7 +31,7 @@ export class SuppressionCheck {
   async among(hashes: readonly string[], upcoming: () => readonly string[] = () => []): Promise<Set<string>> {
     const nowMs = Date.now();
     const unknown = hashes.filter((hash) => !this.isFresh(hash, nowMs));
-    if (unknown.length > 0) await this.ask([...unknown, ...upcoming()]);
+    if (unknown.length > 0) await this.ask(unknown, upcoming());
     return new Set(hashes.filter((hash) => this.known.get(hash)?.isSuppressed));
   }
 
@@ -37,10 +40,12 @@ export class SuppressionCheck {
     return entry !== undefined && nowMs - entry.readAtMs < this.ttlMs;
   }
 
-  private ask(hashes: readonly string[]): Promise<void> {
+  private ask(hashes: readonly string[], upcoming: readonly string[]): Promise<void> {
     this.next ??= this.queue();
     const { hashes: wanted, done } = this.next;
-    for (const hash of hashes) if (wanted.size < HASHES_PER_QUERY) wanted.add(hash);
+    // Whoever waits for the answer has to have asked: only what is not needed yet is left out.
+    for (const hash of hashes) wanted.add(hash);
+    for (const hash of upcoming) if (wanted.size < HASHES_PER_QUERY) wanted.add(hash);
     return done;
   }
 

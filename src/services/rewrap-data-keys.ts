@@ -6,6 +6,7 @@ import { unwrapDataKey, wrapDataKey } from '../crypto/data-key.ts';
 import { equalSecrets } from '../crypto/equal.ts';
 import { sealedKeyNumber } from '../crypto/seal.ts';
 import { type Env, settingsOf } from '../env.ts';
+import { logError } from '../log.ts';
 import { replaceEmailHash, replaceWrappedKey } from '../store/data-keys.ts';
 import {
   type AccountToRewrap,
@@ -26,7 +27,7 @@ export interface Rewrapped {
   readonly remaining: number;
 }
 
-/** Throws `SealError` where an older master key is missing that is still needed. */
+/** An account whose older master key is missing remains, and is logged. */
 export async function rewrapDataKeys(
   env: Env,
   requestId: string,
@@ -39,8 +40,15 @@ export async function rewrapDataKeys(
     const page = await listAccountsToRewrap(env.DB, { masterVersion, after, limit });
     const last = page.at(-1);
     if (!last) break;
-    await Promise.all(page.map((row) => rewrap(operatorContext(env, row.id, requestId), row, masterVersion)));
-    rewrapped += page.length;
+    for (const row of page) {
+      try {
+        await rewrap(operatorContext(env, row.id, requestId), row, masterVersion);
+        rewrapped++;
+      } catch (error) {
+        // It stays among those that remain. The others are not to wait for it.
+        logError('account_not_rewrapped', error, { request_id: requestId, account_id: row.id });
+      }
+    }
     after = last.id;
   }
   return { masterVersion, rewrapped, remaining: await countAccountsToRewrap(env.DB, masterVersion) };

@@ -1,6 +1,6 @@
 import { runDurableObjectAlarm, runInDurableObject } from 'cloudflare:test';
 import { env } from 'cloudflare:workers';
-import { beforeAll, describe, expect, it, vi } from 'vitest';
+import { beforeAll, describe, expect, inject, it, vi } from 'vitest';
 import { newId } from '../../src/ids.ts';
 import { importedBy, importOf, postImport } from '../support/contact-import.ts';
 import {
@@ -8,6 +8,7 @@ import {
   callAsOperator,
   createAccount,
   jsonOf,
+  letSend,
   send,
   type TestAccount,
   textAt,
@@ -45,6 +46,7 @@ const map = (columns: object) => ({ column_map: JSON.stringify(columns) });
 
 beforeAll(async () => {
   account = await createAccount();
+  await letSend(account, 'asked.example', inject('smtpPort'));
   await made('/v1/contact-properties', { key: 'city', type: 'string' });
   await made('/v1/contact-properties', { key: 'age', type: 'number', is_filterable: true });
   await made('/v1/contact-properties', { key: 'email', type: 'string' });
@@ -53,7 +55,11 @@ beforeAll(async () => {
 describe('an import', () => {
   it('makes contacts by a map of columns, and puts them on lists and topics', async () => {
     const list = await made('/v1/lists', { name: 'Imported' });
-    const pending = await made('/v1/lists', { name: 'Asked', double_opt_in: true });
+    const pending = await made('/v1/lists', {
+      name: 'Asked',
+      double_opt_in: true,
+      confirmation_from: 'a@asked.example',
+    });
     const topic = await made('/v1/topics', { name: 'News', default_subscription: 'opt_out' });
     const file =
       '\ufeffMail;Vorname;"Name, ""voll""";Stadt;Alter;Weg;Rest\r\n' +

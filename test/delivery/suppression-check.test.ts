@@ -55,6 +55,16 @@ describe('the check of suppressions', () => {
     expect((await Promise.all(later)).map((found) => found.size)).toEqual([0, 0, 1]);
   });
 
+  test('asks for everybody who waits for the answer, however much is coming up', async () => {
+    const { check, queries } = open(['late']);
+    const coming = Array.from({ length: 6000 }, (_, index) => `coming-${index}`);
+    const asked = [check.among(['early'], () => coming), check.among(['late'])];
+    await settled();
+    queries[0]?.answer();
+    expect((await Promise.all(asked)).map((found) => [...found])).toEqual([[], ['late']]);
+    expect(queries[0]?.hashes.length).toBe(5001);
+  });
+
   test('forgets an answer when its time is over', async () => {
     const { check, queries } = open([], 0);
     const first = check.among(['a']);

@@ -6,9 +6,19 @@ import type { Answer } from './world.ts';
 const NEVER_SUCCEEDS: Readonly<Record<string, string>> = {
   'GET /confirm': 'its token is in a mail',
   'POST /confirm': 'its token is in a mail',
+  'GET /u/{token}': 'its token is in a mail',
+  'POST /u/{token}/undo': 'its token is in a mail',
+  'GET /preferences/{token}': 'its token is in a mail',
+  'POST /preferences/{token}': 'its token is in a mail',
+  'GET /join/{token}': 'its token is in a mail',
+  'POST /join/{token}': 'its token is in a mail',
+  'GET /v1/audiences/{audience}/contacts/{id}': 'the contact has to be on that very list',
+  'PATCH /v1/audiences/{audience}/contacts/{id}': 'the contact has to be on that very list',
+  'POST /v1/templates/{id}/test': 'the variables of that very template have to be given',
 };
 const NEVER_REFUSES: Readonly<Record<string, string>> = {
   'GET /health': 'it needs no key, and reads nothing of the request',
+  'POST /u/{token}': 'its answer is the same for every token',
 };
 
 /** What is answered before a request has come to an operation. */
