@@ -13,7 +13,7 @@ import { SMTP_LOGIN } from './values.ts';
 const KEPT_IDS = 200;
 const KEPT_KEYS = 20;
 /** So many requests of an account, or so many refusals of its key, and there is a new one. */
-const ACCOUNT_REQUESTS = 300;
+const ACCOUNT_REQUESTS = 1200;
 const ACCOUNT_REFUSALS = 10;
 
 // biome-ignore lint/suspicious/noExplicitAny: answers were held against their description before
