@@ -64,7 +64,7 @@ export default defineConfig({
       },
       {
         test: {
-          // Thousands of messages, or several kills: `npm run test:large`, and part of `npm run check`.
+          // Thousands of messages, tens of megabytes, or several kills: `npm run test:large`, and part of `npm run check`.
           name: 'large',
           include: ['test/large/**/*.test.ts'],
           environment: 'node',
