@@ -16,6 +16,7 @@ describe('the text of an HTML', () => {
     ['<a href="https://x.example">https://x.example</a>', 'https://x.example'],
     ['<a href="mailto:a@x.example">a@x.example</a>', 'a@x.example'],
     ['<a href="https://x.example"><img src="x.png"></a>', 'https://x.example'],
+    ['<a href="tel:1">one <a href="tel:2">two</a> three</a>', 'one (1) two (2) three'],
     ['<a href="#top">up</a> <a name=x>here</a>', 'up here'],
     ['<a href="javascript:alert(1)">no</a>', 'no'],
     ['<img alt="Our logo">', 'Our logo'],
@@ -46,6 +47,14 @@ describe('the text of an HTML', () => {
     const parsed = parseEmailTemplate({ html: '<p>Hello <b>{{name}}</b></p>', text });
     if (!parsed.ok) throw new Error(parsed.reason);
     expect(renderEmailTemplate(parsed.template, { name: 'Ann & Bob' }, 'refuse').text).toBe(expected);
+  });
+
+  test('of links in each other ends, whatever the words in them', () => {
+    const links = 30_000;
+    const words = Array.from({ length: 4 }, () => 'x'.repeat(125_000)).join(' ');
+    const html = '<a href=tel:1>'.repeat(links) + words + '</a>'.repeat(links);
+    // Each ends the one before, so that none but the last has words to be compared with its address.
+    expect(plainTextOf(html) === `${'1'.repeat(links - 1)}${words} (1)`).toBe(true);
   });
 
   test('is not longer than an output may be', () => {
