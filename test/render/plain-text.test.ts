@@ -1,6 +1,11 @@
 import { describe, expect, test } from 'vitest';
-import { parseEmailTemplate, renderEmailTemplate } from '../../src/render/email-template.ts';
+import {
+  type EmailTemplateSource,
+  parseEmailTemplate,
+  renderEmailTemplate,
+} from '../../src/render/email-template.ts';
 import { plainTextOf } from '../../src/render/plain-text.ts';
+import { MAX_STEPS, RequestBudget } from '../../src/render/render-template.ts';
 
 describe('the text of an HTML', () => {
   test.each([
@@ -61,5 +66,40 @@ describe('the text of an HTML', () => {
     const parsed = parseEmailTemplate({ html: '<ul>'.repeat(5) + '<li>a'.repeat(100_000) });
     if (!parsed.ok) throw new Error(parsed.reason);
     expect(() => renderEmailTemplate(parsed.template, {}, 'refuse')).toThrow('too_long');
+  });
+});
+
+describe('the emails of a request', () => {
+  /** How many are rendered until one is refused, and why. */
+  function renderAll(source: EmailTemplateSource, data: unknown): [number, string] {
+    const parsed = parseEmailTemplate(source);
+    if (!parsed.ok) throw new Error(parsed.reason);
+    const request = new RequestBudget();
+    for (let rendered = 0; rendered < 100; rendered++) {
+      try {
+        renderEmailTemplate(parsed.template, data, 'refuse', request);
+      } catch (error) {
+        return [rendered, String(error)];
+      }
+    }
+    return [100, ''];
+  }
+  const half = { a: 'x'.repeat(512 * 1024) };
+  const loop = '{{#each a}}{{/each}}';
+
+  test.each<[string, EmailTemplateSource, unknown, [number, string]]>([
+    ['HTML', { html: '{{a}}', text: '' }, half, [16, 'RenderError: request_too_long']],
+    ['HTML and text', { html: '{{a}}', text: '{{a}}' }, half, [8, 'RenderError: request_too_long']],
+    ['HTML and the text of it', { html: '{{a}}' }, half, [8, 'RenderError: request_too_long']],
+    ['subject', { subject: '{{a}}' }, half, [16, 'RenderError: request_too_long']],
+    [
+      'steps',
+      { text: loop },
+      { a: Array.from({ length: MAX_STEPS - 1 }, () => 1) },
+      [10, 'RenderError: request_too_many_steps'],
+    ],
+    ['little', { html: '{{a}}' }, { a: 'x' }, [100, '']],
+  ])('are bounded together: %s', (_case, source, data, expected) => {
+    expect(renderAll(source, data)).toEqual(expected);
   });
 });
