@@ -1,13 +1,7 @@
 /** The parts of an email as templates: parsed once, rendered for any number of recipients. */
 import { parseTemplate, type Template } from './parse-template.ts';
 import { plainTextOf } from './plain-text.ts';
-import {
-  MAX_OUTPUT_BYTES,
-  RenderBudget,
-  RenderError,
-  type RenderOptions,
-  renderTemplate,
-} from './render-template.ts';
+import { RenderBudget, type RenderOptions, type RequestBudget, renderTemplate } from './render-template.ts';
 
 export interface EmailTemplateSource {
   readonly subject?: string | undefined;
@@ -46,8 +40,9 @@ export function renderEmailTemplate(
   template: EmailTemplate,
   data: unknown,
   missing: RenderOptions['missing'],
+  request?: RequestBudget,
 ): RenderedEmail {
-  const budget = new RenderBudget();
+  const budget = new RenderBudget(request);
   const rendered: Partial<Record<EmailPart, string>> = {};
   for (const field of PARTS) {
     const part = template[field];
@@ -56,7 +51,8 @@ export function renderEmailTemplate(
   if (rendered.text === '') delete rendered.text;
   if (!template.text && rendered.html !== undefined) {
     const text = plainTextOf(rendered.html);
-    if (Buffer.byteLength(text) > MAX_OUTPUT_BYTES) throw new RenderError('too_long');
+    // As long again as what it is made from: apart from the email's own bytes, but some of the request's.
+    new RenderBudget(request).write(Buffer.byteLength(text));
     if (text !== '') rendered.text = text;
   }
   return rendered;

@@ -57,8 +57,8 @@ class TextWriter {
   readonly #pieces: string[] = [];
   /** The number of each open ordered list; of another list, nothing. */
   readonly #lists: (number | undefined)[] = [];
-  /** Open links, and where their text begins. */
-  readonly #links: { readonly href: string; readonly from: number }[] = [];
+  /** The open link, and where its text begins. One at most: no text is then looked at for two of them. */
+  #link: { readonly href: string; readonly from: number } | undefined;
   /** Line breaks that are due before the next text. */
   #breaks = 0;
   #isSpaceDue = false;
@@ -88,10 +88,10 @@ class TextWriter {
       this.#block(name);
     } else if (name === 'img') this.#text(decodeEntities(attributes.get('alt') ?? ''));
     else if (name === 'a') {
-      this.#links.push({
-        href: decodeEntities(attributes.get('href') ?? '').trim(),
-        from: this.#pieces.length,
-      });
+      // As in a browser: a link within a link ends it.
+      this.#endLink();
+      const href = decodeEntities(attributes.get('href') ?? '').trim();
+      this.#link = { href, from: this.#pieces.length };
     } else if (name === 'td' || name === 'th') this.#isSpaceDue = true;
     else {
       if (name === 'ul') this.#lists.push(undefined);
@@ -122,7 +122,8 @@ class TextWriter {
 
   /** The address behind the words, unless the words are the address. */
   #endLink(): void {
-    const link = this.#links.pop();
+    const link = this.#link;
+    this.#link = undefined;
     if (!link || !/^(?:https?|mailto|tel):/i.test(link.href)) return;
     // Only as many words as could be the address.
     const words = this.#pieces
@@ -131,7 +132,9 @@ class TextWriter {
       .trim();
     const address = link.href.replace(/^(?:mailto|tel):/i, '');
     if (words === link.href || words === address) return;
+    const isSpaceDue = this.#isSpaceDue;
     this.#text(words === '' ? address : ` (${address})`);
+    this.#isSpaceDue ||= isSpaceDue;
   }
 
   #block(name: string): void {

@@ -5,7 +5,14 @@
 import { escapeHtml } from './escape-html.ts';
 import type { BlockNode, Path, Template, TemplateNode, ValueNode } from './parse-template.ts';
 
-export type RenderFault = 'missing' | 'not_a_text' | 'not_a_list' | 'too_long' | 'too_many_steps';
+export type RenderFault =
+  | 'missing'
+  | 'not_a_text'
+  | 'not_a_list'
+  | 'too_long'
+  | 'too_many_steps'
+  | 'request_too_long'
+  | 'request_too_many_steps';
 
 /** `variable` is the path as the template has it. */
 export class RenderError extends Error {
@@ -22,24 +29,42 @@ export class RenderError extends Error {
 
 export const MAX_OUTPUT_BYTES = 1024 * 1024;
 export const MAX_STEPS = 100_000;
+/** Of all the emails of a request: each of them is held until the last one was rendered. */
+export const MAX_REQUEST_OUTPUT_BYTES = 8 * MAX_OUTPUT_BYTES;
+export const MAX_REQUEST_STEPS = 10 * MAX_STEPS;
+
+/** What all the emails of a request may still do and write, the refused ones counted. */
+export class RequestBudget {
+  bytes = MAX_REQUEST_OUTPUT_BYTES;
+  steps = MAX_REQUEST_STEPS;
+}
 
 /** What may still be done and written. One for all the parts of an email. */
 export class RenderBudget {
   #bytes = MAX_OUTPUT_BYTES;
   #steps = MAX_STEPS;
+  readonly #request: RequestBudget;
+
+  constructor(request = new RequestBudget()) {
+    this.#request = request;
+  }
 
   step(): void {
     if (--this.#steps < 0) throw new RenderError('too_many_steps');
+    if (--this.#request.steps < 0) throw new RenderError('request_too_many_steps');
   }
 
   /** Before the work is done: `size` may be less than it will be, and is counted exactly afterwards. */
   foresee(size: number): void {
     if (size > this.#bytes) throw new RenderError('too_long');
+    if (size > this.#request.bytes) throw new RenderError('request_too_long');
   }
 
   write(sizeBytes: number): void {
     this.#bytes -= sizeBytes;
+    this.#request.bytes -= sizeBytes;
     if (this.#bytes < 0) throw new RenderError('too_long');
+    if (this.#request.bytes < 0) throw new RenderError('request_too_long');
   }
 }
 

@@ -12,6 +12,7 @@ import { checkHeaderText } from '../mime/characters.ts';
 import { checkHeaders } from '../mime/header.ts';
 import type { Attachment } from '../mime/types.ts';
 import type { MessageHead, MessageSummary } from '../outbox/client.ts';
+import type { RequestBudget } from '../render/render-template.ts';
 import { readMailboxes, readRecipients } from './recipients.ts';
 import { readScheduledTime, type ScheduledTime } from './scheduled-time.ts';
 import type { UnsubscribeTerms } from './topic-mail.ts';
@@ -45,6 +46,8 @@ export interface ReadOptions {
   readonly prefix?: string;
   /** Sent with a test key. */
   readonly isTest?: boolean;
+  /** One for all the emails of a batch. */
+  readonly renderBudget?: RequestBudget;
 }
 
 export interface AttachmentInput {

@@ -1,7 +1,14 @@
 /** An email that is written as a template and its variables: rendered here, once, so that what was accepted stays as it is. */
 import { AppError } from '../errors.ts';
 import { type RenderedEmail, renderEmailTemplate } from '../render/email-template.ts';
-import { MAX_OUTPUT_BYTES, MAX_STEPS, RenderError } from '../render/render-template.ts';
+import {
+  MAX_OUTPUT_BYTES,
+  MAX_REQUEST_OUTPUT_BYTES,
+  MAX_REQUEST_STEPS,
+  MAX_STEPS,
+  RenderError,
+  type RequestBudget,
+} from '../render/render-template.ts';
 import { variableValues } from '../render/template-variables.ts';
 import type { VersionKind } from '../store/templates.ts';
 import { type EmailDraft, type EmailInput, type ReadOptions, readEmail } from './email-input.ts';
@@ -22,6 +29,13 @@ export interface RenderedPreview {
   readonly rendered: RenderedEmail;
 }
 
+/** Where in the request what may be wrong stands. */
+interface Place {
+  readonly variables: string;
+  readonly template?: string;
+}
+
+const MIB = 1024 * 1024;
 const encoder = new TextEncoder();
 
 /** What is published under this id or alias; `from`, `subject` and `reply_to` are those of the request where it has them. */
@@ -62,7 +76,7 @@ export async function previewTemplate(
   options: { readonly version: VersionKind; readonly variables?: TemplateValues | undefined },
 ): Promise<RenderedPreview> {
   const found = await getReady(context, idOrAlias, options.version);
-  const rendered = render(found, options.variables ?? {}, 'variables');
+  const rendered = render(found, options.variables ?? {}, { variables: 'variables' });
   return { id: found.id, versionId: found.versionId, rendered };
 }
 
@@ -85,8 +99,9 @@ function draftOf(
   const { content, parsed } = found;
   const { subject: _own, ...withoutSubject } = parsed;
   const wanted = input.subject === undefined ? parsed : withoutSubject;
-  const field = fieldOf ?? `${prefix}template.variables`;
-  const rendered = render({ ...found, parsed: wanted }, template.variables ?? {}, field);
+  const place = { variables: fieldOf ?? `${prefix}template.variables`, template: `${prefix}template` };
+  const ready = { ...found, parsed: wanted };
+  const rendered = render(ready, template.variables ?? {}, place, options.renderBudget);
   const from = input.from ?? content.from;
   if (from === null) throw new AppError('missing_field', { field: `${prefix}from` });
   const subject = input.subject ?? rendered.subject;
@@ -97,23 +112,29 @@ function draftOf(
   return { ...draft, summary: { ...draft.summary, templateId: found.id } };
 }
 
-/** `field`: where the variables stand in the request. */
-function render({ content, parsed }: ReadyTemplate, given: TemplateValues, field: string): RenderedEmail {
+function render(
+  { content, parsed }: ReadyTemplate,
+  given: TemplateValues,
+  place: Place,
+  budget?: RequestBudget,
+): RenderedEmail {
   const checked = variableValues(content.variables, given);
   if (!checked.ok) {
     const { key, reason } = checked;
-    if (reason === undefined) throw new AppError('missing_field', { field: `${field}.${key}` });
-    throw new AppError('invalid_field', { field: `${field}.${key}`, reason });
+    const field = `${place.variables}.${key}`;
+    if (reason === undefined) throw new AppError('missing_field', { field });
+    throw new AppError('invalid_field', { field, reason });
   }
   try {
-    return renderEmailTemplate(parsed, checked.values, 'refuse');
+    return renderEmailTemplate(parsed, checked.values, 'refuse', budget);
   } catch (error) {
-    if (error instanceof RenderError) throw refusalOf(error, field);
+    if (error instanceof RenderError) throw refusalOf(error, place);
     throw error;
   }
 }
 
-function refusalOf({ fault, variable }: RenderError, field: string): AppError {
+function refusalOf({ fault, variable }: RenderError, place: Place): AppError {
+  const { variables: field, template = field } = place;
   const named = `${field}.${variable}`;
   switch (fault) {
     case 'missing':
@@ -123,12 +144,20 @@ function refusalOf({ fault, variable }: RenderError, field: string): AppError {
     case 'not_a_list':
       return new AppError('invalid_field', { field: named, reason: 'must be a list' });
     case 'too_long': {
-      const reason = `what they make of the template is longer than ${MAX_OUTPUT_BYTES / 1024 / 1024} MiB`;
+      const reason = `what they make of the template is longer than ${MAX_OUTPUT_BYTES / MIB} MiB`;
       return new AppError('invalid_field', { field, reason });
     }
     case 'too_many_steps': {
       const reason = `with them the template takes more than ${MAX_STEPS} steps`;
       return new AppError('invalid_field', { field, reason });
+    }
+    case 'request_too_long': {
+      const reason = `the templates of this request make more than ${MAX_REQUEST_OUTPUT_BYTES / MIB} MiB together`;
+      return new AppError('invalid_field', { field: template, reason });
+    }
+    case 'request_too_many_steps': {
+      const reason = `the templates of this request take more than ${MAX_REQUEST_STEPS} steps together`;
+      return new AppError('invalid_field', { field: template, reason });
     }
   }
 }

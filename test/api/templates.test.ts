@@ -378,6 +378,29 @@ describe('an email written as a template', () => {
     expect(dry).toMatchObject({ subject: 'Hello Ann', template_id: id });
     expect(Buffer.from(textAt(dry, 'mime_base64'), 'base64').toString()).toContain('<p>Hello Ann</p>');
   });
+
+  it('is bounded in a batch by what all of them make together', async () => {
+    const id = await published({ subject: 'x', html: '{{#each a}}{{b}}{{/each}}', text: '' });
+    const a = Array.from({ length: 1000 }, () => 1);
+    const big = email({ id, variables: { a, b: 'x'.repeat(1000) } });
+    const reason = 'the templates of this request make more than 8 MiB together';
+    expect(await refusalOf(await post('/v1/emails/batch', Array(100).fill(big)))).toEqual([
+      422,
+      'invalid_field',
+      `Invalid \`[8].template\` field: ${reason}.`,
+    ]);
+    // Those that are refused were rendered too.
+    const tooBig = email({ id, variables: { a, b: 'x'.repeat(2000) } });
+    const small = email({ id, variables: { a: [1], b: 'x' } });
+    const items = [small, ...Array(8).fill(tooBig), big];
+    const permissive = await post('/v1/emails/batch', items, { 'x-batch-validation': 'permissive' });
+    const { data, errors } = await jsonOf(permissive);
+    expect(data).toHaveLength(1);
+    const code = 'invalid_field';
+    const message = `Invalid \`template\` field: ${reason}.`;
+    expect(errors).toHaveLength(9);
+    expect(errors).toContainEqual({ index: 9, code, message });
+  });
 });
 
 describe('preview and test', () => {

@@ -2,6 +2,7 @@ import { type Context, Hono } from 'hono';
 import * as z from 'zod';
 import { settingsOf } from '../../env.ts';
 import { AppError } from '../../errors.ts';
+import { RequestBudget } from '../../render/render-template.ts';
 import { cancelEmail, rescheduleEmail } from '../../services/cancel-email.ts';
 import { dryRun } from '../../services/dry-run.ts';
 import type { EmailDraft } from '../../services/email-input.ts';
@@ -43,9 +44,10 @@ export const emailRoutes = new Hono<AppTypes>()
     if (isPermissive) return c.json(await sendPermissive(c, items));
     const prefixOf = (index: number) => `[${index}].`;
     const drafts: EmailDraft[] = [];
+    const options = { isTest: isTest(c), renderBudget: new RequestBudget() };
     // One after the other: the first that is wrong is told.
     for (const [index, item] of items.entries()) {
-      drafts.push(await emailOf(serviceContextOf(c), item, { prefix: prefixOf(index), isTest: isTest(c) }));
+      drafts.push(await emailOf(serviceContextOf(c), item, { ...options, prefix: prefixOf(index) }));
     }
     return c.json({ data: (await send(c, drafts, { prefixOf })).map(sentBody) });
   })
@@ -85,9 +87,10 @@ function readBatchValidation(c: Context<AppTypes>): 'strict' | 'permissive' {
 
 /** The good ones go, and each of the others is told what is wrong with it. */
 async function sendPermissive(c: Context<AppTypes>, items: readonly unknown[]) {
+  const options = { isTest: isTest(c), renderBudget: new RequestBudget() };
   const { drafts, errors } = await sortOut(serviceContextOf(c), items, {
     boundDomainId: c.get('boundDomainId'),
-    read: (item) => emailOf(serviceContextOf(c), item, { isTest: isTest(c) }),
+    read: (item) => emailOf(serviceContextOf(c), item, options),
   });
   const left = errors.map(({ index }) => items[index]);
   const fingerprintOf = JSON.stringify(['permissive', errors.map(({ index }) => index), left]);
