@@ -4,7 +4,7 @@ import { suppressionHash } from '../crypto/address-hash.ts';
 import { domainHash, emailHash } from '../crypto/contact-hash.ts';
 import type { SealingKey } from '../crypto/seal.ts';
 import { AppError } from '../errors.ts';
-import { isId } from '../ids.ts';
+import { isId, newId } from '../ids.ts';
 import { parseMailbox } from '../mime/address.ts';
 import * as store from '../store/contacts.ts';
 import { isForeignKeyFault, isUniqueFault } from '../store/faults.ts';
@@ -123,7 +123,8 @@ function addressTaken(error: unknown): never {
 }
 
 /**
- * Erases everything that is known of a contact. If the address is suppressed it stays so: by its hash alone.
+ * Erases everything that is known of a contact. If the address is suppressed it stays so, and who has
+ * unsubscribed is suppressed from now on: by the hash alone.
  * Returns the id; undefined where there was no such contact.
  */
 export async function deleteContact(
@@ -137,12 +138,16 @@ export async function deleteContact(
   if (!record) return undefined;
   const contact = openContact(keys, scope.accountId, record);
   const listIds = await listIdsOf(context, contact.id);
-  const suppression = await findSuppression(scope, { addressHash: suppressionHash(keys, contact.email) });
+  const addressHash = suppressionHash(keys, contact.email);
+  const known = await findSuppression(scope, { addressHash });
+  const suppressionId = known?.id ?? newId('suppression');
   const audit = { actor: actorName(actor), action: 'contact.deleted', target: contact.id };
   const isGone = await store.eraseContact(scope, contact.id, {
-    suppression: suppression && {
-      id: suppression.id,
-      erased: erasedAddress(keys, scope.accountId, suppression.id),
+    suppression: {
+      id: suppressionId,
+      erased: erasedAddress(keys, scope.accountId, suppressionId),
+      addressHash,
+      isThere: known !== undefined,
     },
     ...options,
     audit,

@@ -6,8 +6,10 @@ import { hexOf } from './blobs.ts';
 import { type AccountScope, atomically } from './db.ts';
 import { contacts, contactValues } from './schema/contacts.ts';
 import { listMembers, type MemberStatus } from './schema/lists.ts';
-import { suppressions } from './schema/suppressions.ts';
+import { type SuppressionOrigin, suppressions } from './schema/suppressions.ts';
 import { contactTopics, type Subscription } from './schema/topics.ts';
+
+const UNSUBSCRIBE: SuppressionOrigin = 'unsubscribe';
 
 export interface ContactRecord {
   readonly id: string;
@@ -278,13 +280,19 @@ export async function moveContact(
 
 /**
  * With everything that hangs on it. Of its suppression only the hash is left: `erased` takes the place of the
- * sealed address. False where there is no such contact.
+ * sealed address. Who has unsubscribed gets one if he has none: he may be imported again. False where there is no
+ * such contact.
  */
 export async function eraseContact(
   scope: AccountScope,
   id: string,
   options: {
-    readonly suppression?: { readonly id: string; readonly erased: Uint8Array } | undefined;
+    readonly suppression: {
+      readonly id: string;
+      readonly erased: Uint8Array;
+      readonly addressHash: string;
+      readonly isThere: boolean;
+    };
     /** Only where it is on no list any more. */
     readonly ifOnNoList?: boolean;
     readonly audit: AuditEntry;
@@ -297,25 +305,27 @@ export async function eraseContact(
     .from(listMembers)
     .where(and(eq(listMembers.accountId, accountId), eq(listMembers.contactId, id)));
   const mayGo = ifOnNoList ? sql`NOT ${exists(membership)}` : undefined;
-  const deletion = db
-    .delete(contacts)
-    .where(and(eq(contacts.accountId, accountId), eq(contacts.id, id), mayGo))
-    .returning({ id: contacts.id });
+  const going = and(eq(contacts.accountId, accountId), eq(contacts.id, id), mayGo);
+  const { addressHash, erased, isThere } = suppression;
+  // In the order of the table's columns. Before the row goes, which tells whether he has unsubscribed by now.
+  const remembering = db
+    .insert(suppressions)
+    .select(sql`
+      SELECT account_id, ${suppression.id}, ${addressHash}, ${erased}, ${UNSUBSCRIBE}, NULL, ${Date.now()}
+      FROM contacts WHERE ${going} AND ${contacts.unsubscribed}`)
+    .onConflictDoNothing({ target: [suppressions.accountId, suppressions.addressHash] });
+  const deletion = db.delete(contacts).where(going).returning({ id: contacts.id });
   const contactIsGone = sql`NOT EXISTS (SELECT 1 FROM contacts WHERE account_id = ${accountId} AND id = ${id})`;
-  const [deleted] = await atomically(scope, [
-    deletion,
-    auditOfChange(scope, audit),
-    ...(suppression
-      ? [
-          db
-            .update(suppressions)
-            .set({ sealedAddress: suppression.erased })
-            .where(
-              and(eq(suppressions.accountId, accountId), eq(suppressions.id, suppression.id), contactIsGone),
-            ),
-        ]
-      : []),
-  ] as const);
+  const forgetting = db
+    .update(suppressions)
+    .set({ sealedAddress: erased })
+    .where(and(eq(suppressions.accountId, accountId), eq(suppressions.id, suppression.id), contactIsGone));
+  const deleting = [deletion, auditOfChange(scope, audit)] as const;
+  if (isThere) {
+    const [deleted] = await atomically(scope, [...deleting, forgetting]);
+    return deleted.length === 1;
+  }
+  const [, deleted] = await atomically(scope, [remembering, ...deleting]);
   return deleted.length === 1;
 }
 

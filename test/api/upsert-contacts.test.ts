@@ -192,6 +192,31 @@ describe('a contact', () => {
     expect(await made('/v1/suppressions', { email })).toBe(suppression);
   });
 
+  it('that had unsubscribed is suppressed by its hash when it is erased, one by one or off its last list', async () => {
+    const list = await made('/v1/lists', { name: 'Left' });
+    const entry = async (email: string) =>
+      jsonOf(await call(`/v1/suppressions/${email}`, { key: account.key }));
+    for (const [name, path] of [
+      ['once', '/v1/contacts'],
+      ['member', `/v1/audiences/${list}/contacts`],
+    ] as const) {
+      const email = `${name}@left.example`;
+      for (const unsubscribed of [false, true]) {
+        const id = await made(path, { email, unsubscribed });
+        await call(`${path}/${id}`, { key: account.key, method: 'DELETE' });
+        expect((await call(`/v1/contacts/${id}`, { key: account.key })).status).toBe(404);
+        const left = unsubscribed ? { origin: 'unsubscribe', email: null } : { statusCode: 404 };
+        expect(await entry(email)).toMatchObject(left);
+      }
+    }
+    // Still on another list, he is not erased.
+    const other = await made('/v1/lists', { name: 'Other' });
+    const body = { email: 'stays@left.example', unsubscribed: true };
+    const id = await made('/v1/contacts', { ...body, segments: [{ id: list }, { id: other }] });
+    await call(`/v1/audiences/${list}/contacts/${id}`, { key: account.key, method: 'DELETE' });
+    expect(await entry(body.email)).toMatchObject({ statusCode: 404 });
+  });
+
   it('tells the log what happened to it, and the audit log without an address', async () => {
     const own = await createAccount();
     const ask = (path: string, body?: unknown, method?: string) =>
