@@ -214,6 +214,7 @@ function joinLists(
     .onConflictDoNothing();
 }
 
+/** Made choices are only ever ended by it: the reader himself may have opted out of what an old file opts him in to. */
 function putTopics(
   { db, accountId }: AccountScope,
   contactIds: readonly string[],
@@ -230,7 +231,7 @@ function putTopics(
     .onConflictDoUpdate({
       target: [contactTopics.accountId, contactTopics.contactId, contactTopics.topicId],
       set: { subscription: sql`excluded.subscription`, updatedAt: sql`excluded.updated_at` },
-      setWhere: sql`${contactTopics.subscription} <> excluded.subscription`,
+      setWhere: sql`${contactTopics.subscription} = 'opt_in' AND excluded.subscription = 'opt_out'`,
     });
 }
 

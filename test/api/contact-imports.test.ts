@@ -135,6 +135,35 @@ describe('an import', () => {
     });
   });
 
+  it('leaves a topic that somebody opted out of, and opts out whom the file says so', async () => {
+    const topic = await made('/v1/topics', { name: 'Chosen', default_subscription: 'opt_in' });
+    const id = await made('/v1/contacts', { email: 'chose@example.com' });
+    const choose = async (subscription: string) =>
+      call(`/v1/contacts/${id}/topics`, {
+        key: account.key,
+        method: 'PATCH',
+        body: [{ id: topic, subscription }],
+      });
+    const chosen = async () => {
+      const { data } = (await ask(`/v1/contacts/${id}/topics`)).body as { data: { id: string }[] };
+      return data.find((one) => one.id === topic);
+    };
+    const given = (subscription: string) => [{ id: topic, subscription }];
+    const imported = (subscription: string) =>
+      outcomeOf('email\nchose@example.com\n', {
+        on_conflict: 'upsert',
+        topics: JSON.stringify(given(subscription)),
+      });
+    await choose('opt_out');
+    await imported('opt_in');
+    await made('/v1/contacts', { email: 'chose@example.com', topics: given('opt_in') });
+    expect(await chosen()).toMatchObject({ subscription: 'opt_out' });
+    await choose('opt_in');
+    expect(await chosen()).toMatchObject({ subscription: 'opt_in' });
+    await imported('opt_out');
+    expect(await chosen()).toMatchObject({ subscription: 'opt_out' });
+  });
+
   it('counts an address that comes twice as one contact', async () => {
     const file = 'email,first_name\ntwice@example.com,A\nTWICE@example.com,B\n';
     expect((await outcomeOf(file, { on_conflict: 'upsert' })).counts).toEqual(counts(1, 1));
