@@ -15,6 +15,8 @@ import { actorName, type ServiceContext } from './service-context.ts';
 export const MAX_UPSERT = 500;
 /** Of the sealed contents in one statement; a bound text may have 2 MB, and they go as hex. */
 const MAX_STATEMENT_BYTES = 600_000;
+/** Of filterable properties: each is about 110 bytes of another such text. */
+const MAX_STATEMENT_VALUES = 12_000;
 /** Others may write the same contacts meanwhile. */
 const MAX_ATTEMPTS = 5;
 
@@ -158,13 +160,17 @@ async function write(
     batch.contactIds.push(id);
     if (isSame) continue;
     const sealed = sealContact(keys, accountId, id, after);
-    if (batch.bytes + sealed.byteLength > MAX_STATEMENT_BYTES && batch.contactIds.length > 1) {
+    const values = valueChanges(keys, options.filterable, before, after);
+    const isFull =
+      batch.bytes + sealed.byteLength > MAX_STATEMENT_BYTES ||
+      batch.values + values.length > MAX_STATEMENT_VALUES;
+    if (isFull && batch.contactIds.length > 1) {
       batch.contactIds.pop();
       await flush();
       batch.contactIds.push(id);
     }
     batch.bytes += sealed.byteLength;
-    const values = valueChanges(keys, options.filterable, before, after);
+    batch.values += values.length;
     const nowMs = Date.now();
     if (known) {
       const updatedAt = Math.max(nowMs, known.updatedAt + 1);
@@ -185,6 +191,7 @@ function emptyBatch() {
     changed: [] as store.ContactChange[],
     contactIds: [] as string[],
     bytes: 0,
+    values: 0,
   };
 }
 

@@ -8,7 +8,7 @@ import { filterableIds, getContact, updateContact } from '../../src/services/con
 import { operatorContext, type ServiceContext } from '../../src/services/service-context.ts';
 import { type UpsertOptions, upsertContacts } from '../../src/services/upsert-contacts.ts';
 import { call, createAccount, jsonOf, type TestAccount, textAt } from '../support/control-plane.ts';
-import { RAW } from '../support/statement-tap.ts';
+import { RAW, seenStatements } from '../support/statement-tap.ts';
 
 let account: TestAccount;
 let context: ServiceContext;
@@ -112,6 +112,27 @@ describe('many contacts at once', () => {
       await made('/v1/contact-properties', { key, type: 'string' });
     const more = { note5: 'x'.repeat(2000), note6: 'x'.repeat(2000), note7: 'x'.repeat(2000) };
     await expect(upsert([{ email: 'large0@example.com', properties: more }])).rejects.toThrow('16 KiB');
+  });
+
+  it('may have as many filterable values as there are properties', async () => {
+    const keys = Array.from({ length: 40 }, (_, n) => `many${n}`);
+    for (const key of keys)
+      await made('/v1/contact-properties', { key, type: 'number', is_filterable: true });
+    const given = (more: number) =>
+      Array.from({ length: 500 }, (_, index) => ({
+        email: `many${index}@example.com`,
+        properties: Object.fromEntries(keys.map((key) => [key, index + more])),
+      }));
+    const before = seenStatements().length;
+    for (const more of [0, 1]) expect(await upsert(given(more))).toHaveLength(500);
+    const bound = seenStatements()
+      .slice(before)
+      .flatMap(({ values }) => values)
+      .map((one) => (typeof one === 'string' ? one.length : 0));
+    // What D1 takes, which it does not refuse here.
+    expect(Math.max(...bound)).toBeLessThan(2_000_000);
+    const { id } = await getContact(context, 'many499@example.com');
+    expect(await hashesOf(id)).toHaveLength(keys.length);
   });
 
   it('written by several at the same moment are there once, with what each one said', async () => {
