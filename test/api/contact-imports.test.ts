@@ -287,6 +287,29 @@ describe('the work', () => {
     expect((await importedBy(other, id)).counts).toEqual(counts(1));
   });
 
+  it('lets the next import go first where a slice fails, and is not forgotten', async () => {
+    const other = await createAccount();
+    const act = (what: string) => callAsOperator(`/v1/admin/accounts/${other.id}/${what}`, { body: {} });
+    await act('suspend');
+    const stuck = await importOf(other, 'email\nstuck@example.com\n');
+    const piecesOf = (change: (sql: SqlStorage) => void) =>
+      runInDurableObject(objectOf(other), (_outbox, { storage }) => change(storage.sql));
+    await piecesOf((sql) => sql.exec('UPDATE import_pieces SET piece_number = -piece_number'));
+    const next = await importOf(other, 'email\nnext@example.com\n');
+    const wake = (id: string) =>
+      vi.waitFor(
+        async () => {
+          await act('resume');
+          expect(await statusOf(other, id)).toBe('completed');
+        },
+        { timeout: 10_000, interval: 50 },
+      );
+    await wake(next);
+    expect(await statusOf(other, stuck)).toBe('queued');
+    await piecesOf((sql) => sql.exec('UPDATE import_pieces SET piece_number = -piece_number'));
+    await wake(stuck);
+  });
+
   it('is given up where it could not be done for a week, and the file goes', async () => {
     const other = await createAccount();
     await callAsOperator(`/v1/admin/accounts/${other.id}/suspend`, { body: {} });

@@ -41,6 +41,8 @@ export class ImportOffice {
 
   start(given: ImportToStart): 'started' | 'lost' {
     const result = this.table.start(given, Date.now());
+    // It need not wait for another one that rests.
+    this.importer?.refresh();
     this.importer?.kick();
     this.onRest();
     return result;

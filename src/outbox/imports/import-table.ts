@@ -121,11 +121,12 @@ export class ImportTable {
     return 'started';
   }
 
-  /** The oldest that is not worked through. */
-  nextOpen(): OpenImport | undefined {
+  /** The oldest that is not worked through: of those after a number, if there are any. */
+  nextOpen(after: number): OpenImport | undefined {
     if (!this.overview.hasOpen) return undefined;
     const row = this.db.first<Row>(
-      `SELECT * FROM imports WHERE status IN ('queued', 'in_progress') ORDER BY number LIMIT 1`,
+      `SELECT * FROM imports WHERE status IN ('queued', 'in_progress') ORDER BY number <= ?, number LIMIT 1`,
+      after,
     );
     if (!row?.options || row.progress === null) return undefined;
     const { number, id, size_bytes: sizeBytes, options, progress } = row;

@@ -1,5 +1,6 @@
 /**
- * Works through the imports of this account, the oldest first, one slice after the other. It is kicked when a file is
+ * Works through the imports of this account, the oldest first, one slice after the other; one whose slice fails lets
+ * the others go first. It is kicked when a file is
  * complete and by the alarm, and runs beside the pump, never inside of `alarm()`; between slices others have a turn.
  *
  * What a slice did is decided by D1, and then noted here. Whatever happens in between, the slice is written again,
@@ -36,8 +37,10 @@ export class Importer {
   private isPassing = false;
   private failures = 0;
   private retryAtMs: number | undefined;
-  /** Whether the slice at hand is surely new. Not known of the first one after a restart. */
-  private isFresh = false;
+  /** The import whose next slice is surely new. Not known of the first one after a restart. */
+  private freshId: string | undefined;
+  /** The number of the import whose slice failed last: those after it have their turn first. */
+  private failedNumber = 0;
   private opened: { readonly id: string; readonly index: number; readonly bytes: Uint8Array } | undefined;
 
   constructor(context: ImporterContext) {
@@ -68,22 +71,26 @@ export class Importer {
     this.isPassing = true;
     this.retryAtMs = undefined;
     let open: OpenImport | undefined;
+    let isStepping = false;
     try {
       for (let slices = 0; slices < SLICES_PER_PASS; slices++) {
         const { active, keys } = await this.context.read();
-        open = this.context.table.nextOpen();
+        open = this.context.table.nextOpen(this.failedNumber);
         if (!open) break;
         if (!active) {
           this.rest(open);
           break;
         }
+        isStepping = true;
         await this.step(open, keys);
+        isStepping = false;
         this.failures = 0;
       }
     } catch (error) {
       // D1 is away, as a rule.
       logError('import_interrupted', error, { account_id: this.context.accountId });
-      this.isFresh = false;
+      this.freshId = undefined;
+      if (open && isStepping) this.failedNumber = open.number;
       if (open) this.rest(open);
       else this.retryAtMs = Date.now() + this.context.retryMs;
     }
@@ -112,7 +119,7 @@ export class Importer {
       position,
       bytes,
       isLast,
-      mayBeRepeated: !this.isFresh,
+      mayBeRepeated: this.freshId !== open.id,
     });
     const refused = outcome.refusals.slice(0, MAX_REFUSALS - kept);
     const first = refused[0];
@@ -125,7 +132,7 @@ export class Importer {
     // A slice that gets nowhere would be repeated for ever.
     if (!isDone && outcome.position.byte <= position.byte) throw new Error('an import made no progress');
     table.record(open, { ...outcome, refusals, isLast: isDone }, Date.now());
-    this.isFresh = true;
+    this.freshId = open.id;
     await new Promise((resolve) => setTimeout(resolve, 0));
   }
 
