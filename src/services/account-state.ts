@@ -58,6 +58,26 @@ export function findAccountState(env: Env, scope: AccountScope): Promise<Account
   });
 }
 
+/** Somebody who has just confirmed the address is not told for seconds that it is not. */
+export async function findSendingAccount(env: Env, scope: AccountScope): Promise<AccountState | undefined> {
+  const account = await findAccountState(env, scope);
+  if (!account?.isUnconfirmed) return account;
+  forgetAccount(scope.accountId);
+  return findAccountState(env, scope);
+}
+
+/** Anybody may register: what he could fill the database with waits until his address is confirmed. */
+export async function refuseUnconfirmed({
+  env,
+  scope,
+}: {
+  readonly env: Env;
+  readonly scope: AccountScope;
+}): Promise<void> {
+  const account = await findSendingAccount(env, scope);
+  if (account?.isUnconfirmed) throw new AppError('account_unconfirmed');
+}
+
 /** The account's data keys, the oldest first; the last one seals. */
 export async function getDataKeys({
   env,

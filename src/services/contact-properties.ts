@@ -8,7 +8,7 @@ import * as store from '../store/contact-properties.ts';
 import { isUniqueFault } from '../store/faults.ts';
 import type { Page, PageOf } from '../store/page.ts';
 import type { PropertyType } from '../store/schema/contacts.ts';
-import { getDataKeys } from './account-state.ts';
+import { getDataKeys, refuseUnconfirmed } from './account-state.ts';
 import { changedMeanwhile, emptyInSteps } from './sealed-resource.ts';
 import { actorName, type ServiceContext } from './service-context.ts';
 
@@ -38,6 +38,7 @@ export async function createProperty(
   context: ServiceContext,
   input: Omit<ContactProperty, 'id' | 'createdAt'>,
 ): Promise<string> {
+  await refuseUnconfirmed(context);
   const { scope, actor } = context;
   const { key, type, isFilterable } = input;
   const fallback = input.fallback === null ? null : propertyValueOf(type, input.fallback, 'fallback_value');

@@ -11,7 +11,7 @@ import { isForeignKeyFault, isUniqueFault } from '../store/faults.ts';
 import * as members from '../store/lists.ts';
 import { findSuppression } from '../store/suppressions.ts';
 import { recordAccountEvents } from './account-events.ts';
-import { getDataKeys } from './account-state.ts';
+import { getDataKeys, refuseUnconfirmed } from './account-state.ts';
 import { mailConfirmations } from './confirmation-mail.ts';
 import { type Contact, openContact, sameContent, sealContact } from './contact-content.ts';
 import { addressOf, contactChangesOf, contactInputOf, type GivenContact } from './contact-input.ts';
@@ -36,6 +36,7 @@ export async function createContact(
   given: NewContact,
   fieldOfList: (index: number) => string,
 ): Promise<string> {
+  await refuseUnconfirmed(context);
   const { listIds, topics } = given;
   const [properties, lists] = await Promise.all([
     propertiesFor(context, given),

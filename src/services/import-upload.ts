@@ -4,7 +4,7 @@ import type { SealingKey } from '../crypto/seal.ts';
 import { AppError } from '../errors.ts';
 import { newId } from '../ids.ts';
 import { type ImportApi, outboxOf, PIECE_BYTES, sealImportPiece } from '../outbox/client.ts';
-import { getDataKeys } from './account-state.ts';
+import { getDataKeys, refuseUnconfirmed } from './account-state.ts';
 import { MAX_RECORD_BYTES } from './csv-records.ts';
 import type { ServiceContext } from './service-context.ts';
 
@@ -79,5 +79,6 @@ export class ImportUpload {
 }
 
 export async function openImportUpload(context: ServiceContext): Promise<ImportUpload> {
+  await refuseUnconfirmed(context);
   return new ImportUpload(context, await getDataKeys(context));
 }

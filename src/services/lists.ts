@@ -8,7 +8,7 @@ import { checkHeaderText } from '../mime/characters.ts';
 import * as store from '../store/lists.ts';
 import type { Page, PageOf } from '../store/page.ts';
 import type { MemberStatus } from '../store/schema/lists.ts';
-import { findSendingDomain, getDataKeys } from './account-state.ts';
+import { findSendingDomain, getDataKeys, refuseUnconfirmed } from './account-state.ts';
 import type { ConfirmationLanguage } from './confirmation-texts.ts';
 import { changedMeanwhile, emptyInSteps } from './sealed-resource.ts';
 import { compileFilter, type Filter } from './segment-filter.ts';
@@ -58,6 +58,7 @@ export async function createList(
     readonly confirmation?: ConfirmationInput;
   },
 ): Promise<List> {
+  await refuseUnconfirmed(context);
   const { scope, actor } = context;
   const { name, filter, doubleOptIn } = input;
   // A filter that cannot be read would be found out by the broadcast.

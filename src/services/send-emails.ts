@@ -1,6 +1,5 @@
 /** Accepting mail: checked, sealed, and on the ledger before it is answered. */
 import { keyedHash } from '../crypto/seal.ts';
-import type { Env } from '../env.ts';
 import { AppError } from '../errors.ts';
 import {
   type AcceptResult,
@@ -19,12 +18,10 @@ import {
   sealMessage,
   shardOf,
 } from '../outbox/client.ts';
-import type { AccountScope } from '../store/db.ts';
 import {
   type AccountState,
-  findAccountState,
+  findSendingAccount,
   findSendingDomain,
-  forgetAccount,
   type SendingDomain,
 } from './account-state.ts';
 import type { EmailDraft } from './email-input.ts';
@@ -223,14 +220,6 @@ function quotaRefusal(period: Period) {
   const nowMs = Date.now();
   const code = period === 'day' ? ('daily_quota_exceeded' as const) : ('monthly_quota_exceeded' as const);
   return { code, endsInSeconds: Math.ceil((periodEnd(period, nowMs) - nowMs) / 1000) };
-}
-
-/** Somebody who has just confirmed the address is not told for seconds that it is not. */
-async function findSendingAccount(env: Env, scope: AccountScope): Promise<AccountState | undefined> {
-  const account = await findAccountState(env, scope);
-  if (!account?.isUnconfirmed) return account;
-  forgetAccount(scope.accountId);
-  return findAccountState(env, scope);
 }
 
 export function refuseInactive(account: AccountState, isTest: boolean): void {

@@ -4,7 +4,7 @@ import { AppError } from '../errors.ts';
 import { newId } from '../ids.ts';
 import type { Page, PageOf } from '../store/page.ts';
 import * as store from '../store/templates.ts';
-import { getDataKeys } from './account-state.ts';
+import { getDataKeys, refuseUnconfirmed } from './account-state.ts';
 import { actorName, type ServiceContext } from './service-context.ts';
 import { forgetTemplates } from './template-cache.ts';
 import {
@@ -117,6 +117,7 @@ async function insert(
   content: TemplateContent,
   { action, nowMs }: { readonly action: string; readonly nowMs: number },
 ): Promise<string> {
+  await refuseUnconfirmed(context);
   const keys = await getDataKeys(context);
   const id = newId('template', nowMs);
   const row = sealed(context, keys, { id, label, content, nowMs });

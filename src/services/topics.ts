@@ -8,7 +8,7 @@ import type { Page, PageOf } from '../store/page.ts';
 import type { Subscription, TopicVisibility } from '../store/schema/topics.ts';
 import * as store from '../store/topics.ts';
 import { recordAccountEvents } from './account-events.ts';
-import { getDataKeys } from './account-state.ts';
+import { getDataKeys, refuseUnconfirmed } from './account-state.ts';
 import { changedMeanwhile, emptyInSteps } from './sealed-resource.ts';
 import { actorName, type ServiceContext } from './service-context.ts';
 
@@ -40,6 +40,7 @@ export async function createTopic(
   context: ServiceContext,
   input: Omit<Topic, 'id' | 'createdAt' | 'updatedAt'>,
 ): Promise<string> {
+  await refuseUnconfirmed(context);
   const { scope, actor } = context;
   const { name, description, defaultSubscription, visibility } = input;
   const keys = await getDataKeys(context);

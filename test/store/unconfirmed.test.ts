@@ -11,6 +11,7 @@ import { registrantContext } from '../../src/services/service-context.ts';
 import { sweepUnconfirmed } from '../../src/services/sweep-unconfirmed.ts';
 import { ACCOUNT_TABLES } from '../../src/store/system/unconfirmed-accounts.ts';
 import worker from '../../src/worker.ts';
+import { postImport } from '../support/contact-import.ts';
 import { call, callAsOperator, createAccount, jsonOf, textAt } from '../support/control-plane.ts';
 
 const settings = env as unknown as Env;
@@ -93,6 +94,28 @@ describe('an account that was never confirmed', () => {
     expect(left).toEqual([]);
     const refused = await call('/v1/relays', { key });
     expect([refused.status, textAt(await jsonOf(refused), 'code')]).toEqual([403, 'invalid_api_key']);
+  });
+
+  it('cannot fill the database: what it may create waits for the confirmation', async () => {
+    const { id, key } = await register(0);
+    const template = { name: 'T', html: '<p>x</p>' };
+    const creates: [string, object][] = [
+      ['/v1/lists', { name: 'L' }],
+      ['/v1/segments', { name: 'L' }],
+      ['/v1/topics', { name: 'T', default_subscription: 'opt_in' }],
+      ['/v1/contact-properties', { key: 'plan', type: 'string' }],
+      ['/v1/templates', template],
+      ['/v1/contacts', { email: 'x@example.com' }],
+    ];
+    for (const [path, body] of creates) {
+      const refused = await jsonOf(await call(path, { key, body }));
+      expect([path, refused.statusCode, refused.code]).toEqual([path, 403, 'account_unconfirmed']);
+    }
+    const file = await postImport({ id, key, keyId: '' }, 'email\nx@example.com\n');
+    expect([file.status, (await jsonOf(file)).code]).toEqual([403, 'account_unconfirmed']);
+    const confirm = env.DB.prepare('/* raw */ UPDATE accounts SET unconfirmed = 0 WHERE account_id = ?');
+    await confirm.bind(id).run();
+    for (const [path, body] of creates) await post(path, key, body);
   });
 
   it('has no table that the deletion leaves out', async () => {

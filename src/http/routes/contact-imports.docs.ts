@@ -86,6 +86,7 @@ export const contactImportDocs: ResourceDocs = {
         },
       },
       errors: [
+        'account_unconfirmed',
         'body_too_large',
         'conflict',
         'invalid_field',

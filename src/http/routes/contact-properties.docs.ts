@@ -53,7 +53,7 @@ export const contactPropertyDocs: ResourceDocs = {
         example: { key: 'country', type: 'string', is_filterable: true },
       },
       responses: { 201: { description: 'The property.', schema: changed, example: changedExample } },
-      errors: ['conflict'],
+      errors: ['conflict', 'account_unconfirmed'],
     },
     'GET /v1/contact-properties': {
       operationId: 'listContactProperties',

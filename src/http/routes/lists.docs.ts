@@ -85,7 +85,7 @@ function operationsOf(object: 'list' | 'segment' | 'audience', path: string): [s
             example: { object, ...example, filter },
           },
         },
-        errors: ['conflict'],
+        errors: ['conflict', 'account_unconfirmed'],
       },
     ],
     [

@@ -120,7 +120,7 @@ export const templateDocs: ResourceDocs = {
       description: 'As a draft. What is wrong with the template is told with its line and column.',
       body: { schema: describeFields(createTemplateBody, texts), example: inputExample },
       responses: { 201: { description: 'The draft.', schema: named, example: namedExample } },
-      errors: ['conflict', 'invalid_from'],
+      errors: ['conflict', 'invalid_from', 'account_unconfirmed'],
     },
     'GET /v1/templates': {
       operationId: 'listTemplates',
@@ -204,6 +204,7 @@ export const templateDocs: ResourceDocs = {
       description: 'The copy is a draft without an alias.',
       path,
       responses: { 200: { description: 'The copy.', schema: named, example: namedExample } },
+      errors: ['account_unconfirmed'],
     },
     'POST /v1/templates/:id/preview': {
       operationId: 'previewTemplate',

@@ -52,7 +52,7 @@ export const topicDocs: ResourceDocs = {
         example: { name: 'News', default_subscription: 'opt_in', visibility: 'public' },
       },
       responses: { 201: { description: 'The topic.', schema: changed, example: { object: 'topic', id } } },
-      errors: ['conflict'],
+      errors: ['conflict', 'account_unconfirmed'],
     },
     'GET /v1/topics': {
       operationId: 'listTopics',
