@@ -65,11 +65,7 @@ export function selectionOf(accountId: string, ...all: readonly Condition[]): Se
   return {
     driver,
     id,
-    range: [
-      ...where,
-      ...named.map((one) => sql`${id} = ${one.id}`),
-      ...created.flatMap((one) => createdRange(id, one)),
-    ],
+    range: [...where, ...named.map((one) => sql`${id} = ${one.id}`), ...createdRange(id, narrowest(created))],
     conditions: rest.flatMap((one) => (one === found ? memberStatus(one) : [sqlOf(one)])),
   };
 }
@@ -122,6 +118,17 @@ function driverOf(accountId: string, by: Condition | undefined) {
 function memberStatus(condition: Condition): SQL[] {
   const isFree = condition.kind === 'member' && condition.withPending;
   return isFree ? [] : [eq(listMembers.status, 'confirmed')];
+}
+
+/** One range of all of them: it stands in a statement several times, which takes a hundred bound parameters at most. */
+function narrowest(all: readonly TimeCondition[]): TimeCondition {
+  const after = all.flatMap((one) => one.after ?? []);
+  const before = all.flatMap((one) => one.before ?? []);
+  return {
+    kind: 'created',
+    ...(after.length > 0 && { after: Math.max(...after) }),
+    ...(before.length > 0 && { before: Math.min(...before) }),
+  };
 }
 
 /** Ids begin with the time, so a time of creation is a place among them. */

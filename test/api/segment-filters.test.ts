@@ -129,6 +129,14 @@ describe('a filter', () => {
     expect(await matching({ or: Array.from({ length: 25 }, () => leaf) })).toBe('');
     const topic = { topic: news, subscription: 'opt_out' };
     expect(await matching({ or: Array.from({ length: 25 }, () => topic) })).toBe('dan');
+    const between = (days: number) => ({ created_at: { within_days: days, before: '2999-01-01T00:00:00Z' } });
+    const times = Array.from({ length: 24 }, (_, index) => between(index + 1));
+    const never = { created_at: { before: '2000-01-01T00:00:00Z' } };
+    for (const kind of ['and', 'or']) {
+      expect(await matching({ [kind]: [...times, { domain: 'c.example' }] })).toContain('eve');
+    }
+    expect(await matching({ and: [...times, { not: never }] })).toBe('ann bob cid dan eve');
+    expect(await matching({ and: [...times, never] })).toBe('');
   });
 
   it('that names what was deleted means nobody, whatever it says', async () => {
