@@ -4,7 +4,7 @@
  * - Mail about a topic: the contact's choice about that topic. If the topic is gone, what it stood for cannot be
  *   told, and all mail to lists ends.
  * - Mail to a list: the contact is unsubscribed.
- * - Mail to somebody who is no contact (any more): his address is suppressed.
+ * - Mail to an address that no contact has (any more): it is suppressed.
  */
 import { suppressionHash } from '../crypto/address-hash.ts';
 import { emailHash } from '../crypto/contact-hash.ts';
@@ -119,13 +119,10 @@ export async function savePreferences(
   });
 }
 
+/** Whoever holds the link read the mail to this address: one who has another by now is not his to change. */
 async function findContact({ context, mailedTo }: LinkHolder): Promise<contacts.ContactRecord | undefined> {
-  const { scope } = context;
-  const { contactId, address } = mailedTo;
-  const named = contactId === undefined ? undefined : await contacts.findContact(scope, { id: contactId });
-  if (named) return named;
-  const hash = emailHash(await getDataKeys(context), address);
-  return contacts.findContact(scope, { emailHash: hash });
+  const hash = emailHash(await getDataKeys(context), mailedTo.address);
+  return contacts.findContact(context.scope, { emailHash: hash });
 }
 
 async function chooseTopic(
@@ -149,10 +146,11 @@ async function setUnsubscribed(
 /** Of a contact that was erased, only the hash of his address is written down. */
 async function suppress({ context, mailedTo }: LinkHolder): Promise<void> {
   const { address, contactId, sourceId } = mailedTo;
+  const isErased = contactId !== undefined && !(await contacts.findContact(context.scope, { id: contactId }));
   await addSuppressions(context, [address], () => 'address', {
     origin: 'unsubscribe',
     sourceId,
-    isErased: contactId !== undefined,
+    isErased,
   });
 }
 

@@ -176,12 +176,19 @@ describe('one click of a mail program', () => {
     expect([response.status, (await topicsOf(contact))[topic]]).toEqual([200, 'opt_out']);
   });
 
-  it('finds a contact who has another address by now, or became one since', async () => {
+  it('finds a contact who became one since, and suppresses an address that the contact gave up', async () => {
     const moved = await made('/v1/contacts', { email: 'before@example.com' });
     const path = await unsubscribePath(account, { ...email, to: 'before@example.com', topic_id: topic });
     await ask(`/v1/contacts/${moved}`, { email: 'after@example.com' }, 'PATCH');
+    const preferences = path.replace('/u/', '/preferences/');
+    expect(await (await call(preferences)).text()).not.toContain('checkbox');
     await call(path, ONE_CLICK);
-    expect((await topicsOf(moved))[topic]).toBe('opt_out');
+    await call(preferences, form([['do', 'end']]));
+    expect((await topicsOf(moved))[topic]).toBe('opt_in');
+    expect((await ask(`/v1/contacts/${moved}`)).body).toMatchObject({ unsubscribed: false });
+    const [gone, kept] = [await ask('/v1/suppressions/before@example.com'), 'after@example.com'];
+    expect(gone.body).toMatchObject({ origin: 'unsubscribe', email: 'before@example.com' });
+    expect((await ask(`/v1/suppressions/${kept}`)).status).toBe(404);
     const early = await unsubscribePath(account, { ...email, to: 'Later@example.com', topic_id: topic });
     const later = await made('/v1/contacts', { email: 'later@example.com' });
     await call(early, ONE_CLICK);
