@@ -58,7 +58,9 @@ function bodyFaultOf({ operation, sent, answer }: Judged, validator: ResponseVal
   // A file comes in the content type that it was sent with.
   if (!isError && described.includes('application/octet-stream')) return undefined;
   if (sent.method !== 'HEAD' && type !== 'application/json') {
-    // A page for people may have errors for people; all others are JSON by their description.
+    // A page for people may have errors for people; all others are JSON by their description. Another method may be
+    // another route, which is described elsewhere.
+    if (sent.method !== operation.method && type === 'text/html') return undefined;
     return described.includes(type) ? undefined : `its content type is ${type || 'missing'}`;
   }
   const body = answer.body.toString();
