@@ -255,7 +255,7 @@ export const templateDocs: ResourceDocs = {
           example: acceptedExample,
         },
       },
-      errors: SEND_ERRORS,
+      errors: [...SEND_ERRORS, 'account_suspended', 'account_unconfirmed'],
     },
   },
 };
