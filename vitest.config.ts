@@ -16,12 +16,15 @@ export default defineConfig({
   test: {
     // The Worker logs a line for each request.
     silent: 'passed-only',
+    // A process for each file would load everything anew, a good half of the time: the files of a project
+    // share one, and count only what is their own.
     // Most tests wait for timers and sockets more than they compute.
     maxWorkers: 3,
     projects: [
       {
         test: {
           name: 'pure',
+          isolate: false,
           include: [
             'test/{smtp,mime,render,delivery,crypto,relay-gate,model,webhooks,http,web}/**/*.test.ts',
             'test/*.test.ts',
@@ -41,6 +44,7 @@ export default defineConfig({
         ],
         test: {
           name: 'workers',
+          isolate: false,
           testTimeout: 60_000,
           hookTimeout: 60_000,
           include: ['test/{store,ledger,gate,api,isolation}/**/*.test.ts'],
@@ -55,6 +59,7 @@ export default defineConfig({
       {
         test: {
           name: 'system',
+          isolate: false,
           include: ['test/{outbox,system,faults,fuzz}/**/*.test.ts'],
           environment: 'node',
           setupFiles: ['test/support/validate-fetch.ts'],
