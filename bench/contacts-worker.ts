@@ -3,8 +3,7 @@ import { app } from '../src/app.ts';
 import type { Env } from '../src/env.ts';
 import { contactInputOf } from '../src/services/contact-input.ts';
 import { listRecipients } from '../src/services/contact-pages.ts';
-import { loadProperties } from '../src/services/contact-properties.ts';
-import { filterableIds } from '../src/services/contacts.ts';
+import { filterableIds, loadProperties } from '../src/services/contact-properties.ts';
 import { operatorContext } from '../src/services/service-context.ts';
 import { MAX_UPSERT, upsertContacts } from '../src/services/upsert-contacts.ts';
 

@@ -1,4 +1,4 @@
-import { keyedHash, SealError, type SealingKey } from './seal.ts';
+import { keyedHash, oldestKey, type SealingKey } from './seal.ts';
 
 /**
  * What a suppressed address is known by: a keyed hash, in base64. Made with the account's oldest key, which stays
@@ -6,7 +6,5 @@ import { keyedHash, SealError, type SealingKey } from './seal.ts';
  * who does not want mail should not get it by a capital letter.
  */
 export function suppressionHash(keys: readonly SealingKey[], address: string): string {
-  const [oldest] = keys;
-  if (!oldest) throw new SealError('no data key');
-  return Buffer.from(keyedHash(oldest, 'suppressions', address.toLowerCase())).toString('base64');
+  return Buffer.from(keyedHash(oldestKey(keys), 'suppressions', address.toLowerCase())).toString('base64');
 }

@@ -4,7 +4,7 @@
  * million of them in three indexes. Among a million addresses two share their 16 bytes with a probability of 2^-89;
  * two domains, or two values of one property, share their 8 bytes with one of 2^-25.
  */
-import { keyedHash, SealError, type SealingKey } from './seal.ts';
+import { keyedHash, oldestKey, type SealingKey } from './seal.ts';
 
 const EMAIL_BYTES = 16;
 const KEY_BYTES = 16;
@@ -35,7 +35,5 @@ export function propertyValueHash(
 }
 
 function cut(keys: readonly SealingKey[], purpose: string, value: string, length: number): Uint8Array {
-  const [oldest] = keys;
-  if (!oldest) throw new SealError('no data key');
-  return keyedHash(oldest, purpose, value).slice(0, length);
+  return keyedHash(oldestKey(keys), purpose, value).slice(0, length);
 }

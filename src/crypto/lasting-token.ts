@@ -4,7 +4,7 @@
  * The account stands in the token in clear, so that its key can be looked up; everything else is sealed, and what was
  * changed does not open: the tag of AES-GCM is the MAC, and is compared in constant time.
  */
-import { keyedHash, SealError, type SealedPlace, type SealingKey, seal, unseal } from './seal.ts';
+import { keyedHash, oldestKey, SealError, type SealedPlace, type SealingKey, seal, unseal } from './seal.ts';
 
 const PATTERN = /^(acc_[0-9a-z]{26})\.([A-Za-z0-9_-]{40,1000})$/;
 const encoder = new TextEncoder();
@@ -20,9 +20,7 @@ export function sealToken(
   accountId: string,
   text: string,
 ): string {
-  const [oldest] = keys;
-  if (!oldest) throw new SealError('no data key');
-  const sealed = seal(linkKeyOf(oldest), placeOf(accountId, purpose), encoder.encode(text));
+  const sealed = seal(linkKeyOf(oldestKey(keys)), placeOf(accountId, purpose), encoder.encode(text));
   return `${accountId}.${Buffer.from(sealed).toString('base64url')}`;
 }
 

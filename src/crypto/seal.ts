@@ -28,6 +28,20 @@ export interface SealedPlace {
   readonly rowId: string;
 }
 
+/** The one that hashes and links are made with: it stays when another starts to seal. Keys go oldest first. */
+export function oldestKey(keys: readonly SealingKey[]): SealingKey {
+  const [oldest] = keys;
+  if (!oldest) throw new SealError('no data key');
+  return oldest;
+}
+
+/** The one that seals. */
+export function newestKey(keys: readonly SealingKey[]): SealingKey {
+  const newest = keys.at(-1);
+  if (!newest) throw new SealError('no data key');
+  return newest;
+}
+
 export class SealError extends Error {
   override readonly name = 'SealError';
 }

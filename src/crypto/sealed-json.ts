@@ -1,5 +1,5 @@
 /** Sealed values with a structure: JSON, filled up with spaces so that its length says little. */
-import { SealError, type SealedPlace, type SealingKey, seal, unseal } from './seal.ts';
+import { newestKey, type SealedPlace, type SealingKey, seal, unseal } from './seal.ts';
 
 const STEP_BYTES = 32;
 const encoder = new TextEncoder();
@@ -7,12 +7,10 @@ const decoder = new TextDecoder();
 
 /** Under the newest key. */
 export function sealJson(keys: readonly SealingKey[], place: SealedPlace, value: unknown): Uint8Array {
-  const newest = keys.at(-1);
-  if (!newest) throw new SealError('no data key');
   const text = encoder.encode(JSON.stringify(value));
   const filled = new Uint8Array(Math.ceil(text.byteLength / STEP_BYTES) * STEP_BYTES).fill(0x20);
   filled.set(text);
-  return seal(newest, place, filled);
+  return seal(newestKey(keys), place, filled);
 }
 
 /** The caller knows what was sealed there: it opens nowhere else. */

@@ -40,7 +40,10 @@ export const requireApiKey: MiddlewareHandler<AppTypes> = async (c, next) => {
     scope,
     actor: { kind: 'api_key', keyId: key.id, ...(isTest ? { isTest } : {}) },
     requestId: c.get('requestId'),
-    origin: publicOriginOf(c),
+    // Few requests make a link: only those parse the URL for it.
+    get origin() {
+      return publicOriginOf(c);
+    },
   });
   if (key.domainId !== null) c.set('boundDomainId', key.domainId);
   await next();

@@ -1,8 +1,6 @@
 /** The language of a page for people, by the Accept-Language of their browser (RFC 9110). */
+import { LANGUAGES, type Language } from '../services/languages.ts';
 import type { AppContext } from './app-types.ts';
-
-export const LANGUAGES = ['en', 'de', 'fr', 'es'] as const;
-export type Language = (typeof LANGUAGES)[number];
 
 /** A browser sends a few; what comes after this many is not looked at. */
 const MAX_RANGES = 20;

@@ -10,7 +10,7 @@ export function idempotencyKeyOf(c: Context<AppTypes>): string | undefined {
   return key;
 }
 
-export function setRateHeaders(
+function setRateHeaders(
   c: Context<AppTypes>,
   rate: { limit: number; remaining: number; resetSeconds: number },
 ): void {

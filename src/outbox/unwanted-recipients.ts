@@ -6,6 +6,7 @@ import { findUnwanted, type TopicQuestion } from '../store/topic-choices.ts';
 import { type MessageSummary, recipientsOf } from './message-content.ts';
 import { SuppressionCheck } from './suppression-check.ts';
 
+/** In no id, and in no base64url. */
 const SEPARATOR = '/';
 
 /** One for each recipient, in the order of the deliveries; none where the message is about no topic. */
@@ -13,7 +14,7 @@ export function topicQuestionsOf(keys: readonly SealingKey[], summary: MessageSu
   const { topicId } = summary;
   if (topicId === undefined) return [];
   return recipientsOf(summary).map(({ address }) =>
-    [topicId, Buffer.from(emailHash(keys, address)).toString('base64')].join(SEPARATOR),
+    [topicId, Buffer.from(emailHash(keys, address)).toString('base64url')].join(SEPARATOR),
   );
 }
 
@@ -23,6 +24,6 @@ export function unwantedCheck(scopeOf: () => AccountScope, ttlMs: number): Suppr
 }
 
 function questionOf(key: string): TopicQuestion {
-  const [topicId = '', ...hash] = key.split(SEPARATOR);
-  return { key, topicId, emailHash: new Uint8Array(Buffer.from(hash.join(SEPARATOR), 'base64')) };
+  const [topicId = '', hash = ''] = key.split(SEPARATOR);
+  return { key, topicId, emailHash: new Uint8Array(Buffer.from(hash, 'base64url')) };
 }

@@ -1,13 +1,12 @@
 /** The mail that asks whether somebody wants to be on a list, in the language that the list names. */
-export const CONFIRMATION_LANGUAGES = ['en', 'de', 'fr', 'es'] as const;
-export type ConfirmationLanguage = (typeof CONFIRMATION_LANGUAGES)[number];
+import type { Language } from './languages.ts';
 
 interface ConfirmationTexts {
   readonly subject: (list: string) => string;
   readonly text: (about: { readonly list: string; readonly link: string; readonly hours: number }) => string;
 }
 
-export const CONFIRMATION_TEXTS: Readonly<Record<ConfirmationLanguage, ConfirmationTexts>> = {
+export const CONFIRMATION_TEXTS: Readonly<Record<Language, ConfirmationTexts>> = {
   en: {
     subject: (list) => `Please confirm: ${list}`,
     text: ({ list, link, hours }) => `Somebody, hopefully you, subscribed this address to “${list}”.

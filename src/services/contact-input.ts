@@ -1,6 +1,6 @@
 /** What somebody says about a contact, checked. */
 import { AppError } from '../errors.ts';
-import { parseMailbox } from '../mime/address.ts';
+import { type BareAddress, bareAddressOf } from './bare-address.ts';
 import { type ContactProperty, type PropertyValue, propertyValueOf } from './contact-properties.ts';
 
 const MAX_NAME_LENGTH = 200;
@@ -23,21 +23,13 @@ export interface ContactChanges {
 }
 
 /** An address in its canonical form, and what is to be known of it. */
-export interface ContactInput extends ContactChanges {
-  readonly address: string;
-  readonly domain: string;
-}
-
-export interface AddressParts {
-  readonly address: string;
-  readonly domain: string;
-}
+export interface ContactInput extends ContactChanges, BareAddress {}
 
 export function contactInputOf(
   properties: ReadonlyMap<string, ContactProperty>,
   given: GivenContact & { readonly email: string },
 ): ContactInput {
-  return { ...addressOf(given.email), ...contactChangesOf(properties, given) };
+  return { ...bareAddressOf(given.email, 'email'), ...contactChangesOf(properties, given) };
 }
 
 /** Throws an error that names the field. `properties`: the account's, by key. */
@@ -63,19 +55,6 @@ export function contactChangesOf(
     ...(unsubscribed !== undefined && { unsubscribed }),
     values,
   };
-}
-
-export function addressOf(email: string): AddressParts {
-  const parsed = parseMailbox(email);
-  if (!parsed.ok) throw new AppError('invalid_field', { field: 'email', reason: parsed.reason });
-  const { name, address, domain } = parsed.mailbox;
-  if (name !== undefined) {
-    throw new AppError('invalid_field', {
-      field: 'email',
-      reason: 'must be an address without a display name',
-    });
-  }
-  return { address, domain };
 }
 
 function checkName(name: string | null | undefined, field: string): void {

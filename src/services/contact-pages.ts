@@ -109,10 +109,6 @@ export async function listRecipients(
   }
 }
 
-/**
- * Of contacts that a broadcast was to mail, those that it still may, by id. Asked again right before they are
- * mailed, because somebody may have unsubscribed since the page was read.
- */
 async function subscribedTo({ scope }: ServiceContext, topicId: string): Promise<Condition> {
   const [topic] = await findTopics(scope, [topicId]);
   if (!topic) throw new AppError('not_found', { what: 'Topic' });

@@ -113,6 +113,11 @@ export async function deleteProperty(context: ServiceContext, id: string): Promi
   if (!(await store.deleteProperty(scope, id, audit))) throw notFound();
 }
 
+/** Of those whose values are hashed too. */
+export function filterableIds(properties: ReadonlyMap<string, ContactProperty>): ReadonlySet<string> {
+  return new Set([...properties.values()].filter(({ isFilterable }) => isFilterable).map(({ id }) => id));
+}
+
 /** A value that fits the type, or an error that names the field. */
 export function propertyValueOf(type: PropertyType, value: unknown, field: string): PropertyValue {
   // The SDK also gives booleans, for which there is no type of property.

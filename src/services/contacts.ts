@@ -12,10 +12,16 @@ import * as members from '../store/lists.ts';
 import { findSuppression } from '../store/suppressions.ts';
 import { recordAccountEvents } from './account-events.ts';
 import { getDataKeys, refuseUnconfirmed } from './account-state.ts';
+import { bareAddressOf } from './bare-address.ts';
 import { mailConfirmations } from './confirmation-mail.ts';
 import { type Contact, openContact, sameContent, sealContact } from './contact-content.ts';
-import { addressOf, contactChangesOf, contactInputOf, type GivenContact } from './contact-input.ts';
-import { type ContactProperty, loadProperties, type PropertyValue } from './contact-properties.ts';
+import { contactChangesOf, contactInputOf, type GivenContact } from './contact-input.ts';
+import {
+  type ContactProperty,
+  filterableIds,
+  loadProperties,
+  type PropertyValue,
+} from './contact-properties.ts';
 import { joinableLists, listNotFound } from './lists.ts';
 import { actorName, type ServiceContext } from './service-context.ts';
 import { erasedAddress } from './suppressions.ts';
@@ -87,7 +93,7 @@ export async function updateContact(
   const keys = await getDataKeys(context);
   const properties = await propertiesFor(context, given);
   const changes = contactChangesOf(properties, given);
-  const moved = given.email === undefined ? undefined : addressOf(given.email);
+  const moved = given.email === undefined ? undefined : bareAddressOf(given.email, 'email');
   for (let attempt = 0; attempt < MAX_ATTEMPTS; attempt++) {
     const record = await getRecord(context, keys, idOrEmail);
     const known = openContact(keys, scope.accountId, record);
@@ -237,10 +243,6 @@ async function propertiesFor(
   given: GivenContact,
 ): Promise<ReadonlyMap<string, ContactProperty>> {
   return given.properties ? loadProperties(context) : new Map();
-}
-
-export function filterableIds(properties: ReadonlyMap<string, ContactProperty>): ReadonlySet<string> {
-  return new Set([...properties.values()].filter(({ isFilterable }) => isFilterable).map(({ id }) => id));
 }
 
 async function getRecord(

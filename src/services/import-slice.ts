@@ -19,8 +19,9 @@ import { findContactIds } from '../store/imported-contacts.ts';
 import { findLists } from '../store/lists.ts';
 import { findTopics } from '../store/topics.ts';
 import { type ContactInput, contactInputOf } from './contact-input.ts';
-import { type ContactProperty, loadProperties } from './contact-properties.ts';
+import { type ContactProperty, filterableIds, loadProperties } from './contact-properties.ts';
 import { type CsvRecord, readRecords } from './csv-records.ts';
+import { joinable } from './lists.ts';
 import type { ServiceContext } from './service-context.ts';
 import { MAX_UPSERT, type UpsertOptions, upsertContacts } from './upsert-contacts.ts';
 
@@ -51,7 +52,7 @@ export async function importSlice(
   const writer = new Writer(context, importId, {
     onConflict: options.onConflict,
     ...(await membershipOf(scope, options)),
-    filterable: new Set([...properties.values()].filter((one) => one.isFilterable).map(({ id }) => id)),
+    filterable: filterableIds(properties),
   });
   await writer.write(lines, mayBeRepeated);
   refusals.push(...writer.refusals);
@@ -109,18 +110,10 @@ async function membershipOf(
   scope: AccountScope,
   { listIds, topics }: ImportOptions,
 ): Promise<Pick<UpsertOptions, 'lists' | 'topics'>> {
-  const lists = listIds.length > 0 ? await findLists(scope, listIds) : [];
-  const known =
-    topics.length > 0
-      ? await findTopics(
-          scope,
-          topics.map(({ id }) => id),
-        )
-      : [];
+  const topicIds = topics.map(({ id }) => id);
+  const [lists, known] = await Promise.all([findLists(scope, listIds), findTopics(scope, topicIds)]);
   return {
-    lists: lists
-      .filter(({ isDynamic }) => !isDynamic)
-      .map(({ id, doubleOptIn }) => ({ id, status: doubleOptIn ? 'pending' : 'confirmed' })),
+    lists: lists.filter(({ isDynamic }) => !isDynamic).map(joinable),
     topics: topics.filter(({ id }) => known.some((topic) => topic.id === id)),
   };
 }

@@ -1,6 +1,6 @@
 /** The file of an import on its way to the Outbox, sealed in pieces: a piece and the head of it are in memory. */
 import { releaseBytes } from '../crypto/release-bytes.ts';
-import type { SealingKey } from '../crypto/seal.ts';
+import { newestKey, type SealingKey } from '../crypto/seal.ts';
 import { AppError } from '../errors.ts';
 import { newId } from '../ids.ts';
 import { type ImportApi, outboxOf, PIECE_BYTES, sealImportPiece } from '../outbox/client.ts';
@@ -60,12 +60,15 @@ export class ImportUpload {
   }
 
   async #stage(): Promise<void> {
-    const key = this.keys.at(-1);
-    if (!key) throw new AppError('unavailable');
     const piece = this.#piece.subarray(0, this.#pieceBytes);
     if (this.#pieces === 0) this.#head = piece.slice(0, MAX_RECORD_BYTES + 1);
     const index = this.#pieces++;
-    const sealed = sealImportPiece(key, { accountId: this.#accountId, id: this.id }, index, piece);
+    const sealed = sealImportPiece(
+      newestKey(this.keys),
+      { accountId: this.#accountId, id: this.id },
+      index,
+      piece,
+    );
     this.#pieceBytes = 0;
     const staging = this.imports.stage({ id: this.id, index, piece: sealed });
     // The call has its own copy by now.

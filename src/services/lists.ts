@@ -9,7 +9,7 @@ import * as store from '../store/lists.ts';
 import type { Page, PageOf } from '../store/page.ts';
 import type { MemberStatus } from '../store/schema/lists.ts';
 import { findSendingDomain, getDataKeys, refuseUnconfirmed } from './account-state.ts';
-import type { ConfirmationLanguage } from './confirmation-texts.ts';
+import type { Language } from './languages.ts';
 import { changedMeanwhile, emptyInSteps } from './sealed-resource.ts';
 import { compileFilter, type Filter } from './segment-filter.ts';
 import { actorName, type ServiceContext } from './service-context.ts';
@@ -33,14 +33,14 @@ export interface Confirmation {
   readonly from: string;
   /** null: a text of ours that names the list. */
   readonly subject: string | null;
-  readonly language: ConfirmationLanguage;
+  readonly language: Language;
 }
 
 /** What is absent stays as it is. */
 export interface ConfirmationInput {
   readonly from?: string | undefined;
   readonly subject?: string | null | undefined;
-  readonly language?: ConfirmationLanguage | undefined;
+  readonly language?: Language | undefined;
 }
 
 interface Content {
@@ -157,10 +157,18 @@ export async function joinableLists(
   const found = new Map((await store.findLists(context.scope, ids)).map((list) => [list.id, list]));
   return ids.map((id, index) => {
     const list = found.get(id);
-    if (list && !list.isDynamic) return { id, status: list.doubleOptIn ? 'pending' : 'confirmed' };
+    if (list && !list.isDynamic) return joinable(list);
     const reason = list ? 'is of a list that has a filter' : 'is not of a list of this account';
     throw new AppError('invalid_field', { field: fieldOf(index), reason });
   });
+}
+
+/** A list, with the status that somebody gets who is put on it. */
+export function joinable({ id, doubleOptIn }: store.ListRecord): {
+  readonly id: string;
+  readonly status: MemberStatus;
+} {
+  return { id, status: doubleOptIn ? 'pending' : 'confirmed' };
 }
 
 export function listNotFound(): AppError {

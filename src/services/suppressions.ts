@@ -1,6 +1,6 @@
 /** Addresses that an account does not mail: kept as keyed hashes, with the address sealed beside them. */
 import { suppressionHash } from '../crypto/address-hash.ts';
-import { type SealingKey, seal, unseal } from '../crypto/seal.ts';
+import { newestKey, type SealingKey, seal, unseal } from '../crypto/seal.ts';
 import { AppError } from '../errors.ts';
 import { isId, newId } from '../ids.ts';
 import { parseMailbox } from '../mime/address.ts';
@@ -9,6 +9,7 @@ import type { SuppressionOrigin } from '../store/schema/suppressions.ts';
 import * as store from '../store/suppressions.ts';
 import { recordAccountEvents } from './account-events.ts';
 import { getDataKeys } from './account-state.ts';
+import { bareAddressOf } from './bare-address.ts';
 import { actorName, type ServiceContext } from './service-context.ts';
 
 export interface Suppression {
@@ -44,14 +45,11 @@ export async function addSuppressions(
   const { scope, actor } = context;
   const { origin = 'manual', sourceId = null, isErased = false } = options;
   const keys = await getDataKeys(context);
-  const sealingKey = keys.at(-1);
-  if (!sealingKey) throw new AppError('unavailable');
   const createdAt = Date.now();
   const rows = emails.map((email, index) => {
-    const address = addressOf(email, fieldOf(index));
+    const { address } = bareAddressOf(email, fieldOf(index));
     const id = newId('suppression', createdAt);
-    const sealed = isErased ? new Uint8Array() : encoder.encode(address);
-    const sealedAddress = seal(sealingKey, placeOf(scope.accountId, id), sealed);
+    const sealedAddress = sealAddress(keys, scope.accountId, id, isErased ? '' : address);
     const addressHash = suppressionHash(keys, address);
     return { id, addressHash, sealedAddress, origin, sourceId, createdAt };
   });
@@ -134,24 +132,17 @@ async function tell(
 
 /** What takes the place of a sealed address when the person is erased. */
 export function erasedAddress(keys: readonly SealingKey[], accountId: string, rowId: string): Uint8Array {
-  const sealingKey = keys.at(-1);
-  if (!sealingKey) throw new AppError('unavailable');
-  return seal(sealingKey, placeOf(accountId, rowId), new Uint8Array());
+  return sealAddress(keys, accountId, rowId, '');
+}
+
+function sealAddress(keys: readonly SealingKey[], accountId: string, rowId: string, address: string) {
+  return seal(newestKey(keys), placeOf(accountId, rowId), encoder.encode(address));
 }
 
 function keyOf(keys: readonly SealingKey[], idOrEmail: string): store.SuppressionKey | undefined {
   if (isId('suppression', idOrEmail)) return { id: idOrEmail };
   const parsed = parseMailbox(idOrEmail);
   return parsed.ok ? { addressHash: suppressionHash(keys, parsed.mailbox.address) } : undefined;
-}
-
-function addressOf(email: string, field: string): string {
-  const parsed = parseMailbox(email);
-  if (!parsed.ok) throw new AppError('invalid_field', { field, reason: parsed.reason });
-  if (parsed.mailbox.name !== undefined) {
-    throw new AppError('invalid_field', { field, reason: 'must be an address without a display name' });
-  }
-  return parsed.mailbox.address;
 }
 
 function opened(

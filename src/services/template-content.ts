@@ -1,5 +1,6 @@
 /** What a template consists of: how it is checked when it is saved, and how it lies in D1. */
-import { keyedHash, SealError, type SealingKey, seal, unseal } from '../crypto/seal.ts';
+import { keyedHash, oldestKey, type SealingKey } from '../crypto/seal.ts';
+import { sealJson, unsealJson } from '../crypto/sealed-json.ts';
 import { AppError } from '../errors.ts';
 import { isId } from '../ids.ts';
 import { parseMailbox } from '../mime/address.ts';
@@ -56,9 +57,6 @@ export const MAX_CONTENT_BYTES = 500 * 1024;
 const MAX_FALLBACK_BYTES = 64 * 1024;
 const ALIAS_PURPOSE = 'template aliases';
 
-const encoder = new TextEncoder();
-const decoder = new TextDecoder();
-
 export function labelOf(
   input: { readonly [K in keyof TemplateLabel]?: TemplateLabel[K] | undefined },
   old?: TemplateLabel,
@@ -103,12 +101,12 @@ function check({ from, subject, replyTo, html, text, variables }: TemplateConten
   for (const [field, value] of Object.entries({ html, text })) {
     if (value?.includes('\0')) throw new AppError('invalid_field', { field, reason: 'must not contain NUL' });
   }
-  const size = encoder.encode(html).byteLength + encoder.encode(`${text ?? ''}${subject ?? ''}`).byteLength;
+  const size = Buffer.byteLength(html) + Buffer.byteLength(text ?? '') + Buffer.byteLength(subject ?? '');
   if (size > MAX_CONTENT_BYTES) {
     const reason = `\`html\`, \`text\` and \`subject\` are longer than ${MAX_CONTENT_BYTES / 1024} KiB together`;
     throw new AppError('invalid_field', { field: 'html', reason });
   }
-  if (encoder.encode(JSON.stringify(variables)).byteLength > MAX_FALLBACK_BYTES) {
+  if (Buffer.byteLength(JSON.stringify(variables)) > MAX_FALLBACK_BYTES) {
     const reason = `longer than ${MAX_FALLBACK_BYTES / 1024} KiB together`;
     throw new AppError('invalid_field', { field: 'variables', reason });
   }
@@ -148,13 +146,16 @@ function variablesOf(
 
 /** Base64 of a keyed hash, made with the account's oldest key: it stays when a newer one starts to seal. */
 export function aliasHash(keys: readonly SealingKey[], alias: string): string {
-  const [oldest] = keys;
-  if (!oldest) throw new SealError('no data key');
-  return Buffer.from(keyedHash(oldest, ALIAS_PURPOSE, alias)).toString('base64');
+  return Buffer.from(keyedHash(oldestKey(keys), ALIAS_PURPOSE, alias)).toString('base64');
 }
 
-export function sealLabel(key: SealingKey, accountId: string, id: string, label: TemplateLabel): Uint8Array {
-  return seal(key, labelPlace(accountId, id), encoder.encode(JSON.stringify(label)));
+export function sealLabel(
+  keys: readonly SealingKey[],
+  accountId: string,
+  id: string,
+  label: TemplateLabel,
+): Uint8Array {
+  return sealJson(keys, labelPlace(accountId, id), label);
 }
 
 export function openLabel(
@@ -163,16 +164,16 @@ export function openLabel(
   id: string,
   sealed: Uint8Array,
 ): TemplateLabel {
-  return JSON.parse(decoder.decode(unseal(keys, labelPlace(accountId, id), sealed)));
+  return unsealJson(keys, labelPlace(accountId, id), sealed);
 }
 
 export function sealContent(
-  key: SealingKey,
+  keys: readonly SealingKey[],
   accountId: string,
   versionId: string,
   content: TemplateContent,
 ): Uint8Array {
-  return seal(key, contentPlace(accountId, versionId), encoder.encode(JSON.stringify(content)));
+  return sealJson(keys, contentPlace(accountId, versionId), content);
 }
 
 export function openContent(
@@ -181,7 +182,7 @@ export function openContent(
   versionId: string,
   sealed: Uint8Array,
 ): TemplateContent {
-  return JSON.parse(decoder.decode(unseal(keys, contentPlace(accountId, versionId), sealed)));
+  return unsealJson(keys, contentPlace(accountId, versionId), sealed);
 }
 
 function labelPlace(accountId: string, rowId: string) {

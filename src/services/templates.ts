@@ -135,16 +135,14 @@ function sealed(
     readonly nowMs: number;
   },
 ): store.NewTemplateVersion {
-  const key = keys.at(-1);
-  if (!key) throw new AppError('unavailable');
   const { id, label, content, nowMs } = template;
   const versionId = newId('templateVersion', nowMs);
   return {
     id,
     versionId,
     aliasHash: label.alias === null ? null : aliasHash(keys, label.alias),
-    sealedLabel: sealLabel(key, accountId, id, label),
-    sealedContent: sealContent(key, accountId, versionId, content),
+    sealedLabel: sealLabel(keys, accountId, id, label),
+    sealedContent: sealContent(keys, accountId, versionId, content),
     nowMs,
   };
 }

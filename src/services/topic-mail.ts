@@ -6,6 +6,7 @@
 import { emailHash } from '../crypto/contact-hash.ts';
 import { AppError } from '../errors.ts';
 import type { Mailbox } from '../mime/types.ts';
+import { hexOf } from '../store/blobs.ts';
 import { findContactsByEmail } from '../store/contacts.ts';
 import { findTopics } from '../store/topics.ts';
 import { getDataKeys } from './account-state.ts';
@@ -40,7 +41,7 @@ export async function withUnsubscribeTerms(
     findContactsByEmail(context.scope, hashes),
   ]);
   const known = new Set(topics.map(({ id }) => id));
-  const contactIds = new Map(contacts.map(({ id, emailHash: hash }) => [nameOf(hash), id]));
+  const contactIds = new Map(contacts.map(({ id, emailHash: hash }) => [hexOf(hash), id]));
   return drafts.map((draft, index) => {
     const recipient = recipients[index];
     if (!recipient) return draft;
@@ -49,7 +50,7 @@ export async function withUnsubscribeTerms(
       const reason = 'is not of a topic of this account';
       throw new AppError('invalid_field', { field: fieldOf(index, 'topic_id'), reason });
     }
-    const contactId = contactIds.get(nameOf(emailHash(keys, address)));
+    const contactId = contactIds.get(hexOf(emailHash(keys, address)));
     return { ...draft, unsubscribe: { origin, mailedTo: { address, topicId, contactId } } };
   });
 }
@@ -85,8 +86,4 @@ function recipientOf(
     throw new AppError('invalid_field', { field: fieldOf('headers'), reason });
   }
   return { address: recipient.address, topicId };
-}
-
-function nameOf(hash: Uint8Array): string {
-  return Buffer.from(hash).toString('base64');
 }

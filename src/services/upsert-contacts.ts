@@ -3,6 +3,7 @@ import { domainHash, emailHash, propertyValueHash } from '../crypto/contact-hash
 import type { SealingKey } from '../crypto/seal.ts';
 import { AppError } from '../errors.ts';
 import { newId } from '../ids.ts';
+import { hexOf } from '../store/blobs.ts';
 import * as store from '../store/contacts.ts';
 import { isForeignKeyFault } from '../store/faults.ts';
 import type { MemberStatus } from '../store/schema/lists.ts';
@@ -65,10 +66,10 @@ export async function upsertContacts(
     if (attempt === MAX_ATTEMPTS) throw new AppError('overloaded');
     const hashes = open.map(({ hash }) => hash);
     const found = await store.findContactsByEmail(context.scope, hashes);
-    const known = new Map(found.map((record) => [nameOf(record.emailHash), record]));
+    const known = new Map(found.map((record) => [hexOf(record.emailHash), record]));
     const drafts = new Map<string, Draft>();
     for (const { index, input, hash } of open) {
-      const name = nameOf(hash);
+      const name = hexOf(hash);
       const draft =
         drafts.get(name) ??
         draftOf(context, keys, {
@@ -240,8 +241,4 @@ export function auditsOf(
 function goneMeanwhile(error: unknown): never {
   if (!isForeignKeyFault(error)) throw error;
   throw new AppError('conflict', { reason: 'A list or a topic was deleted at the same moment.' });
-}
-
-function nameOf(hash: Uint8Array): string {
-  return Buffer.from(hash).toString('base64');
 }

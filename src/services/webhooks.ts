@@ -1,5 +1,5 @@
 /** Where an account's events go. Signing secrets are sealed; their owner may read them. */
-import { seal, unseal } from '../crypto/seal.ts';
+import { newestKey, seal, unseal } from '../crypto/seal.ts';
 import { newWebhookSecret } from '../crypto/webhook-signature.ts';
 import { settingsOf } from '../env.ts';
 import { AppError } from '../errors.ts';
@@ -140,8 +140,7 @@ async function checkEndpointAddresses(context: ServiceContext, host: string): Pr
 }
 
 async function sealSecret(context: ServiceContext, id: string, secret: string): Promise<Uint8Array> {
-  const key = (await getDataKeys(context)).at(-1);
-  if (!key) throw new AppError('unavailable');
+  const key = newestKey(await getDataKeys(context));
   return seal(key, webhookSecretPlace(context.scope.accountId, id), new TextEncoder().encode(secret));
 }
 

@@ -1,6 +1,6 @@
 /** Lists, and who is on them. */
 import { and, eq, sql } from 'drizzle-orm';
-import { type AuditEntry, auditOfChange, auditOfChanges } from './audit-log.ts';
+import { type AuditEntry, auditOfChange } from './audit-log.ts';
 import { hexOf, isOneOf } from './blobs.ts';
 import { type AccountScope, atomically } from './db.ts';
 import { type Page, type PageOf, pageClauses, toPage } from './page.ts';
@@ -182,10 +182,10 @@ export async function confirmMember(
   return updated.meta.changes === 1;
 }
 
-/** Off one list, or off all of them. False where he was on none. */
+/** False where he was not on it. */
 export async function deleteMember(
   scope: AccountScope,
-  member: { readonly contactId: string; readonly listId?: string },
+  member: { readonly contactId: string; readonly listId: string },
   audit: AuditEntry,
 ): Promise<boolean> {
   const { contactId, listId } = member;
@@ -196,10 +196,10 @@ export async function deleteMember(
         and(
           eq(listMembers.accountId, scope.accountId),
           eq(listMembers.contactId, contactId),
-          listId === undefined ? undefined : eq(listMembers.listId, listId),
+          eq(listMembers.listId, listId),
         ),
       ),
-    auditOfChanges(scope, audit),
+    auditOfChange(scope, audit),
   ]);
-  return deleted.meta.changes > 0;
+  return deleted.meta.changes === 1;
 }

@@ -1,6 +1,7 @@
 /** Addresses that an account does not mail, by keyed hash. */
 import { and, eq, or, sql } from 'drizzle-orm';
 import { type AuditEntry, auditOfChanges } from './audit-log.ts';
+import { hexOf, isOneOf } from './blobs.ts';
 import { type AccountScope, atomically } from './db.ts';
 import { type Page, type PageOf, pageClauses, toPage } from './page.ts';
 import { type SuppressionOrigin, suppressions } from './schema/suppressions.ts';
@@ -38,7 +39,7 @@ export async function insertSuppressions(
   const { db, accountId } = scope;
   const values = rows.map(({ sealedAddress, ...row }) => ({
     ...row,
-    sealed: Buffer.from(sealedAddress).toString('hex'),
+    sealed: hexOf(sealedAddress),
   }));
   // In the order of the table's columns.
   const [, , found] = await atomically(scope, [
@@ -127,12 +128,4 @@ export async function deleteSuppressions(
     auditOfChanges(scope, audit),
   ] as const);
   return deleted;
-}
-
-/** One bound parameter, however many values. */
-function isOneOf(
-  column: typeof suppressions.id | typeof suppressions.addressHash,
-  values: readonly string[],
-) {
-  return sql`${column} IN (SELECT value FROM json_each(${JSON.stringify(values)}))`;
 }

@@ -148,11 +148,7 @@ export async function publishDraft(
   audit: (id: string) => AuditEntry,
 ): Promise<string | undefined> {
   const { db, accountId } = scope;
-  const found = await db
-    .select({ id: templates.id })
-    .from(templates)
-    .where(and(eq(templates.accountId, accountId), isTemplate(key)));
-  const id = found[0]?.id;
+  const id = await findId(scope, key);
   if (id === undefined) return undefined;
   const isUnpublished = or(
     isNull(templates.publishedVersionId),
@@ -176,11 +172,7 @@ export async function deleteTemplate(
   audit: (id: string) => AuditEntry,
 ): Promise<string | undefined> {
   const { db, accountId } = scope;
-  const found = await db
-    .select({ id: templates.id })
-    .from(templates)
-    .where(and(eq(templates.accountId, accountId), isTemplate(key)));
-  const id = found[0]?.id;
+  const id = await findId(scope, key);
   if (id === undefined) return undefined;
   const [, deleted] = await atomically(scope, [
     db
@@ -190,6 +182,14 @@ export async function deleteTemplate(
     auditOfChange(scope, audit(id)),
   ] as const);
   return deleted.meta.changes === 1 ? id : undefined;
+}
+
+async function findId({ db, accountId }: AccountScope, key: TemplateKey): Promise<string | undefined> {
+  const found = await db
+    .select({ id: templates.id })
+    .from(templates)
+    .where(and(eq(templates.accountId, accountId), isTemplate(key)));
+  return found[0]?.id;
 }
 
 function isTemplate(key: TemplateKey) {

@@ -3,7 +3,7 @@ import { env } from 'cloudflare:workers';
 import { beforeAll, expect, it } from 'vitest';
 import { contactInputOf } from '../../src/services/contact-input.ts';
 import { listContacts, listRecipients } from '../../src/services/contact-pages.ts';
-import { loadProperties } from '../../src/services/contact-properties.ts';
+import { filterableIds, loadProperties } from '../../src/services/contact-properties.ts';
 import * as contacts from '../../src/services/contacts.ts';
 import { deleteList, listListsOfContact } from '../../src/services/lists.ts';
 import { operatorContext, type ServiceContext } from '../../src/services/service-context.ts';
@@ -110,7 +110,7 @@ it.each<[string, () => Promise<unknown>]>([
         onConflict: 'upsert',
         lists: [{ id: list, status: 'confirmed' }],
         topics: [{ id: topic, subscription: 'opt_in' }],
-        filterable: contacts.filterableIds(properties),
+        filterable: filterableIds(properties),
       });
     },
   ],

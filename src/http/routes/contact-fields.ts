@@ -11,6 +11,13 @@ const name = z.string().max(1000).nullable();
 const subscription = z.enum(['opt_in', 'opt_out']);
 
 export const topicChoices = z.array(z.strictObject({ id, subscription })).max(MAX_PER_REQUEST);
+/** The SDK sends objects, the API's description says ids. */
+export const listRefs = z.array(z.union([id, z.strictObject({ id })])).max(MAX_PER_REQUEST);
+
+export function listIdsOf(refs: z.infer<typeof listRefs>): string[] {
+  return refs.map((one) => (typeof one === 'string' ? one : one.id));
+}
+
 const fields = {
   first_name: name.optional(),
   last_name: name.optional(),
@@ -23,11 +30,7 @@ const fields = {
 export const createContactBody = z.strictObject({
   email,
   ...fields,
-  // The SDK sends objects, the API's description says ids.
-  segments: z
-    .array(z.union([id, z.strictObject({ id })]))
-    .max(MAX_PER_REQUEST)
-    .optional(),
+  segments: listRefs.optional(),
   topics: topicChoices.optional(),
   audience_id: id.optional(),
 });

@@ -13,14 +13,13 @@ import { readMultipart } from '../multipart.ts';
 import { isoTime, listBody, pageQuery } from '../pagination.ts';
 import { parseStrictJson } from '../strict-json.ts';
 import { queryOf, validate } from '../validation.ts';
-import { topicChoices } from './contact-fields.ts';
+import { listIdsOf, listRefs, topicChoices } from './contact-fields.ts';
 
 const MIB = 1024 * 1024;
 /** What a request holds at most: the piece that fills, and two copies of one that is being staged. */
 const HELD_BYTES = 4 * MIB;
 
 const column = z.string().min(1).max(1000);
-const id = z.string().min(1).max(64);
 
 /** The fields beside `file`. All but `on_conflict` come as JSON. */
 export const importFields = z.strictObject({
@@ -39,10 +38,7 @@ export const importFields = z.strictObject({
     })
     .optional(),
   on_conflict: z.enum(['upsert', 'skip']).default('skip'),
-  segments: z
-    .array(z.union([id, z.strictObject({ id })]))
-    .max(100)
-    .optional(),
+  segments: listRefs.optional(),
   topics: topicChoices.optional(),
 });
 
@@ -123,7 +119,7 @@ function requestOf(texts: ReadonlyMap<string, string>): service.ImportRequest {
       isGiven: column_map !== undefined,
     },
     onConflict: on_conflict,
-    listIds: segments.map((one) => (typeof one === 'string' ? one : one.id)),
+    listIds: listIdsOf(segments),
     topics,
   };
 }

@@ -16,6 +16,7 @@ import {
   createContactBody,
   givenChanges,
   givenContact,
+  listIdsOf,
   topicChoices,
   updateContactBody,
 } from './contact-fields.ts';
@@ -27,7 +28,7 @@ export const contactRoutes = new Hono<AppTypes>()
   .post('/', jsonBody(createContactBody), async (c) => {
     const body = c.req.valid('json');
     const listIds = [
-      ...(body.segments ?? []).map((one) => (typeof one === 'string' ? one : one.id)),
+      ...listIdsOf(body.segments ?? []),
       ...(body.audience_id === undefined ? [] : [body.audience_id]),
     ];
     const given = { ...givenContact(body), listIds, topics: body.topics ?? [] };

@@ -9,7 +9,7 @@ import type { EmailDraft } from '../../services/email-input.ts';
 import { getEmail, listEmails } from '../../services/read-emails.ts';
 import { checkNamedRelays } from '../../services/relays.ts';
 import { resolveDelivery } from '../../services/resolve-delivery.ts';
-import { RefusedByLedger, type Sent, sendEmails } from '../../services/send-emails.ts';
+import { type Sent, sendEmails } from '../../services/send-emails.ts';
 import { isTestActor } from '../../services/service-context.ts';
 import { sortOut } from '../../services/sort-out-batch.ts';
 import { withUnsubscribeTerms } from '../../services/topic-mail.ts';
@@ -18,7 +18,7 @@ import { withEmailBody } from '../email-body.ts';
 import { emailFilterOf, emailListQuery } from '../email-query.ts';
 import { jsonBody, readJson } from '../json-body.ts';
 import { listBody } from '../pagination.ts';
-import { idempotencyKeyOf, setRateHeaders } from '../sending.ts';
+import { idempotencyKeyOf, withRateHeaders } from '../sending.ts';
 import { queryOf, validate } from '../validation.ts';
 import { batchBody, emailOf, rescheduleBody, resolveBody } from './emails-input.ts';
 import { detailBody, dryRunBody, overviewBody, sentBody } from './emails-output.ts';
@@ -107,23 +107,14 @@ async function send(
   options: { readonly prefixOf: (index: number) => string; readonly fingerprintOf?: string },
 ): Promise<Sent['emails']> {
   const idempotencyKey = idempotencyKeyOf(c);
-  try {
-    const context = serviceContextOf(c);
-    const relayIds = drafts.map((draft) => draft.summary.relayId);
-    await checkNamedRelays(context, relayIds, (index) => `${options.prefixOf(index)}relay`);
-    const fieldOf = (index: number, field: string) => options.prefixOf(index) + field;
-    const ready = await withUnsubscribeTerms(context, drafts, fieldOf);
-    const { emails, rate } = await sendEmails(context, ready, {
-      idempotencyKey,
-      boundDomainId: c.get('boundDomainId'),
-      fingerprintOf: options.fingerprintOf,
-    });
-    setRateHeaders(c, rate);
-    return emails;
-  } catch (error) {
-    if (error instanceof RefusedByLedger) setRateHeaders(c, error.rate);
-    throw error;
-  }
+  const context = serviceContextOf(c);
+  const relayIds = drafts.map((draft) => draft.summary.relayId);
+  await checkNamedRelays(context, relayIds, (index) => `${options.prefixOf(index)}relay`);
+  const fieldOf = (index: number, field: string) => options.prefixOf(index) + field;
+  const ready = await withUnsubscribeTerms(context, drafts, fieldOf);
+  const { fingerprintOf } = options;
+  const boundDomainId = c.get('boundDomainId');
+  return withRateHeaders(c, sendEmails(context, ready, { idempotencyKey, boundDomainId, fingerprintOf }));
 }
 
 async function preview(c: Context<AppTypes>, draft: EmailDraft) {

@@ -1,5 +1,5 @@
 import * as z from 'zod';
-import { CONFIRMATION_LANGUAGES } from '../../services/confirmation-texts.ts';
+import { LANGUAGES } from '../../services/languages.ts';
 import {
   describeFields,
   EXAMPLE_TIME,
@@ -50,7 +50,7 @@ const fields = {
   double_opt_in: z.boolean(),
   confirmation_from: z.string().nullable(),
   confirmation_subject: z.string().nullable(),
-  confirmation_language: z.enum(CONFIRMATION_LANGUAGES).nullable(),
+  confirmation_language: z.enum(LANGUAGES).nullable(),
 };
 const example = {
   id,

@@ -1,9 +1,9 @@
 /** Lists, under the three names they have: our own, the SDK's, and the one it had before. */
 import { Hono } from 'hono';
 import * as z from 'zod';
-import { CONFIRMATION_LANGUAGES } from '../../services/confirmation-texts.ts';
 import { listContacts } from '../../services/contact-pages.ts';
 import * as contacts from '../../services/contacts.ts';
+import { LANGUAGES } from '../../services/languages.ts';
 import * as service from '../../services/lists.ts';
 import { type AppTypes, serviceContextOf } from '../app-types.ts';
 import { jsonBody } from '../json-body.ts';
@@ -25,7 +25,7 @@ const fields = {
   double_opt_in: z.boolean(),
   confirmation_from: z.string().max(1000),
   confirmation_subject: z.string().trim().min(1).max(200).nullable(),
-  confirmation_language: z.enum(CONFIRMATION_LANGUAGES),
+  confirmation_language: z.enum(LANGUAGES),
 };
 export const createListBody = z.strictObject({
   name: fields.name,

@@ -3,13 +3,12 @@ import * as z from 'zod';
 import { settingsOf } from '../../env.ts';
 import { AppError } from '../../errors.ts';
 import { checkNamedRelays } from '../../services/relays.ts';
-import { RefusedByLedger } from '../../services/send-emails.ts';
 import { dryRunRawEmail, sendRawEmail } from '../../services/send-raw-email.ts';
 import { type AppContext, type AppTypes, serviceContextOf } from '../app-types.ts';
 import { bodyBudget } from '../body-budget.ts';
 import { declaredLength, piecesOf, tooLarge } from '../body-stream.ts';
 import { checkEncoding } from '../json-body.ts';
-import { idempotencyKeyOf, setRateHeaders } from '../sending.ts';
+import { idempotencyKeyOf, withRateHeaders } from '../sending.ts';
 import { queryOf } from '../validation.ts';
 import { dryRunBody, sentBody } from './emails-output.ts';
 
@@ -55,14 +54,9 @@ export const rawEmailRoutes = new Hono<AppTypes>().post('/', queryOf(rawQuery), 
   const pieces = piecesOf(c.req.raw.body, limitBytes);
   const boundDomainId = c.get('boundDomainId');
   if (isDryRun) return c.json(dryRunBody(await dryRunRawEmail(context, pieces, input, { boundDomainId })));
-  try {
-    const { emails, rate } = await sendRawEmail(context, pieces, input, { idempotencyKey, boundDomainId });
-    setRateHeaders(c, rate);
-    return c.json(sentBody(emails[0]));
-  } catch (error) {
-    if (error instanceof RefusedByLedger) setRateHeaders(c, error.rate);
-    throw error;
-  }
+  const sending = sendRawEmail(context, pieces, input, { idempotencyKey, boundDomainId });
+  const [sent] = await withRateHeaders(c, sending);
+  return c.json(sentBody(sent));
 });
 
 /** Returns how large the body may be. */

@@ -1,6 +1,6 @@
 /** The pages behind the link by which somebody confirms that he wants to be on a list. */
 import { html } from 'hono/html';
-import type { Language } from '../language.ts';
+import type { Language } from '../../services/languages.ts';
 import type { Page } from './page.ts';
 import { READER_TEXTS } from './reader-texts.ts';
 import { type Frame, preferencesLink } from './unsubscribe.ts';

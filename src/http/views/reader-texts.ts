@@ -1,5 +1,5 @@
 /** What the pages for readers of mail say, in their language. Nothing in here is HTML. */
-import type { Language } from '../language.ts';
+import type { Language } from '../../services/languages.ts';
 
 export interface ReaderTexts {
   readonly unsubscribe: string;

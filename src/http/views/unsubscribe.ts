@@ -1,7 +1,7 @@
 /** The pages behind the links by which readers end their mail, or choose it. They name nobody. */
 import { html } from 'hono/html';
+import type { Language } from '../../services/languages.ts';
 import type { Reader, ReaderTopic } from '../../services/unsubscribe.ts';
-import type { Language } from '../language.ts';
 import type { Page } from './page.ts';
 import { READER_TEXTS } from './reader-texts.ts';
 

@@ -1,7 +1,7 @@
 /**
  * Works through the imports of this account, the oldest first, one slice after the other; one whose slice fails lets
- * the others go first. It is kicked when a file is
- * complete and by the alarm, and runs beside the pump, never inside of `alarm()`; between slices others have a turn.
+ * the others go first. It is kicked when a file is complete and by the alarm, and runs beside the pump, never inside of
+ * `alarm()`; between slices others have a turn.
  *
  * What a slice did is decided by D1, and then noted here. Whatever happens in between, the slice is written again,
  * which changes nothing and counts the same.
