@@ -22,12 +22,19 @@ import { type Sent, World } from './world.ts';
 const WIDTH = 12;
 /** Plans of one operation that are made together: enough for fast-check to vary, few enough to keep. */
 const CHUNK = 25;
+/**
+ * Some operations need several things to be there at once, and chance may never bring them together. After the campaign
+ * such a one gets a part of each round for itself.
+ */
+const ROUND = 1000;
 const SHRUNK_FINDINGS = 5;
 const SHRINK_WITHIN_MS = 15_000;
 
 export interface CampaignOptions {
   readonly seed: number;
   readonly requests: number;
+  /** What is asked for once more where an operation never succeeded, or was never refused. */
+  readonly maxRounds?: number;
   readonly onProgress?: (done: number) => void;
 }
 
@@ -96,17 +103,26 @@ export async function runCampaign(options: CampaignOptions): Promise<CampaignRes
       }
     };
 
-    const drafts = draftsOf(operations, values, options);
     let done = 0;
-    const work = async () => {
-      for (const draft of drafts) {
-        const { sent, fault } = await judge(draft);
-        if (fault) faults.push({ draft, sent, fault });
-        done++;
-        if (done % 1000 === 0) options.onProgress?.(done);
-      }
+    const run = async (drafts: Generator<Draft>) => {
+      const work = async () => {
+        for (const draft of drafts) {
+          const { sent, fault } = await judge(draft);
+          if (fault) faults.push({ draft, sent, fault });
+          done++;
+          if (done % 1000 === 0) options.onProgress?.(done);
+        }
+      };
+      await Promise.all(Array.from({ length: WIDTH }, work));
     };
-    await Promise.all(Array.from({ length: WIDTH }, work));
+    await run(draftsOf(operations, values, options));
+    for (let round = 1; round <= (options.maxRounds ?? 0); round++) {
+      const uncovered = coverage.uncovered(operations);
+      if (uncovered.length === 0) break;
+      const seed = options.seed + 1_000_000 * round;
+      const more = favouring(uncovered, operations);
+      await run(draftsOf(more, values, { seed, requests: ROUND }));
+    }
 
     const findings: Finding[] = [];
     for (const { draft, sent, fault } of firstOfEach(faults)) {
@@ -165,6 +181,14 @@ function settingsFor(smtpPort: number): Record<string, string> {
     REGISTRATION: 'open',
     SYSTEM_FROM: 'system@example.com',
   };
+}
+
+/** As many turns for the wanted ones together as for all the others, which make what those need. */
+function favouring(wanted: readonly Operation[], operations: readonly Operation[]): Operation[] {
+  return operations.flatMap((operation, at) => [
+    operation,
+    ...wanted.slice(at % wanted.length, (at % wanted.length) + 1),
+  ]);
 }
 
 /** Every operation in turn; those with a body twice, since more can be wrong with them. */

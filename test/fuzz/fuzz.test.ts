@@ -77,7 +77,7 @@ describe('an answer', () => {
 });
 
 test('A path is held against the description as the router reads it', () => {
-  expect(routedPath('/v1/emails/%2e%2e')).toBe('/v1/');
+  expect(routedPath('/v1/emails/%2e%2e')).toBe('/v1/emails/..');
   expect(routedPath('/v1/%65mails/x?y=%2e')).toBe('/v1/emails/x');
   expect(routedPath('/v1/emails/%2F%00%zz')).toBe('/v1/emails/%2F\0%zz');
 });
