@@ -15,6 +15,7 @@ const KEPT_KEYS = 20;
 /** So many requests of an account, or so many refusals of its key, and there is a new one. */
 const ACCOUNT_REQUESTS = 1200;
 const ACCOUNT_REFUSALS = 10;
+const OPENING_ATTEMPTS = 5;
 
 // biome-ignore lint/suspicious/noExplicitAny: answers were held against their description before
 type Json = any;
@@ -233,10 +234,20 @@ export class World {
   }
 
   #replace(actor: Actor): Promise<void> {
-    actor.replacing ??= this.#openInto(actor).finally(() => {
+    actor.replacing ??= this.#openOneInto(actor).finally(() => {
       actor.replacing = undefined;
     });
     return actor.replacing;
+  }
+
+  /** The operator's requests run meanwhile: once the list of accounts told them of a new one, they may close it. */
+  async #openOneInto(actor: Actor): Promise<void> {
+    for (let attempt = 1; ; attempt++)
+      try {
+        return await this.#openInto(actor);
+      } catch (error) {
+        if (attempt === OPENING_ATTEMPTS || !String(error).includes('account_closed')) throw error;
+      }
   }
 
   /** A domain, a relay, a key that may only send, and mail in states that take time to come about. */
