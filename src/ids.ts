@@ -19,6 +19,7 @@ export const ID_PREFIXES = {
   suppression: 'sup',
   contact: 'con',
   contactImport: 'imp',
+  broadcast: 'brd',
   contactProperty: 'prp',
   list: 'lst',
   topic: 'top',
