@@ -67,6 +67,21 @@ export function newMessageIds(count: number, shard: number, nowMs: number = Date
   return Array.from({ length: count }, () => newMessageId(shard, nowMs)).sort();
 }
 
+/**
+ * The id of the message by which a broadcast reaches a contact: always the same for the same shard and moment, so
+ * that a page which is made again makes no second message. `hash` is a keyed one of the two.
+ */
+export function broadcastMessageId(
+  hash: Uint8Array,
+  { shard, atMs }: { readonly shard: number; readonly atMs: number },
+): string {
+  const length = BODY_LENGTH - TIME_LENGTH - SHARD_LENGTH;
+  if (hash.byteLength < length) throw new Error('the hash is too short for an id');
+  let rest = '';
+  for (const byte of hash.subarray(0, length)) rest += ALPHABET.charAt(byte & 31);
+  return `${ID_PREFIXES.message}_${encode(atMs, TIME_LENGTH)}${encode(shard, SHARD_LENGTH)}${rest}`;
+}
+
 /** True for a string that could have come from `newId`; says nothing about whether the thing exists. */
 export function isId(kind: IdKind, text: string): boolean {
   const prefix = ID_PREFIXES[kind];

@@ -1,6 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import {
+  broadcastMessageId,
   firstMessageIdAt,
   ID_PREFIXES,
   type IdKind,
@@ -48,6 +49,28 @@ describe('every kind of id', () => {
     expect(new Set(ids).size).toBe(1_000);
     const messageIds = Array.from({ length: 1_000 }, () => newMessageId(3, NOW_MS));
     expect(new Set(messageIds).size).toBe(1_000);
+  });
+});
+
+describe('the message id of a broadcast and a contact', () => {
+  const hash = fc.uint8Array({ minLength: 32, maxLength: 32 });
+
+  test('has its time and shard, and is the same for the same hash', () => {
+    fc.assert(
+      fc.property(hash, someMs, someShard, (bytes, atMs, shard) => {
+        const id = broadcastMessageId(bytes, { shard, atMs });
+        expect(isId('message', id)).toBe(true);
+        expect(parseMessageId(id)).toEqual({ createdAtMs: atMs, shard });
+        expect(broadcastMessageId(bytes, { shard, atMs })).toBe(id);
+      }),
+    );
+  });
+
+  test('is another one for another hash', () => {
+    const hashes = Array.from({ length: 1000 }, () => crypto.getRandomValues(new Uint8Array(32)));
+    const ids = hashes.map((bytes) => broadcastMessageId(bytes, { shard: 2, atMs: NOW_MS }));
+    expect(new Set(ids).size).toBe(1000);
+    expect(() => broadcastMessageId(new Uint8Array(8), { shard: 0, atMs: NOW_MS })).toThrow('too short');
   });
 });
 

@@ -79,6 +79,8 @@ export interface AcceptedAs {
   readonly rejections?: readonly Rejection[];
   readonly scheduledAtMs?: number;
   readonly isTest?: boolean;
+  /** The broadcast that it is a part of. */
+  readonly broadcastId?: string;
 }
 
 /** Retries over four days make about 40 events; a relay that is down all the time makes ten times as many. */

@@ -32,6 +32,7 @@ export {
   type Rejection,
   type TimelineEvent,
 } from '../delivery/progress.ts';
+export type * from './broadcasts/broadcast-api.ts';
 export type * from './imports/import-api.ts';
 export * from './imports/import-content.ts';
 export * from './message-content.ts';

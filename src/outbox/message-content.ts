@@ -34,6 +34,10 @@ export interface MessageSummary {
   readonly inDoubtPolicy?: 'retry' | 'hold';
   /** What it was rendered from. */
   readonly templateId?: string;
+  /** What it is a part of. */
+  readonly broadcastId?: string;
+  /** Whom it was made for, where that is known. */
+  readonly contactId?: string;
   /** Recipients that are reported and not mailed; their deliveries follow those of the others. */
   readonly rejected?: readonly RejectedRecipient[];
 }

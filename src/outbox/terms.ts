@@ -22,11 +22,15 @@ export function recipientKey(address: string): string {
   return address.toLowerCase();
 }
 
-/** What a message is found by as long as it is kept: a term for each delivery, in their order, and then the tags. */
+/**
+ * What a message is found by as long as it is kept: a term for each delivery, in their order, and then the tags and
+ * the broadcast.
+ */
 export function fixedTermsOf(
   key: SealingKey,
   recipients: readonly string[],
   tags: readonly { readonly name: string; readonly value: string }[],
+  broadcastId?: string,
 ): Uint8Array {
   const terms = [
     ...recipients.map((address) => keyedTerm(key, 'recipient', recipientKey(address))),
@@ -34,6 +38,7 @@ export function fixedTermsOf(
       keyedTerm(key, 'tag', name),
       keyedTerm(key, 'tag', `${name}=${value}`),
     ]),
+    ...(broadcastId === undefined ? [] : [keyedTerm(key, 'broadcast', broadcastId)]),
   ];
   const packed = new Uint8Array(terms.length * TERM_BYTES);
   const view = new DataView(packed.buffer);
