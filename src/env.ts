@@ -118,6 +118,8 @@ const settingsFields = z.object({
   DAILY_QUOTA: optionalWhole,
   MONTHLY_QUOTA: optionalWhole,
   BACKLOG_LIMIT: whole(100_000, 1),
+  /** Messages of broadcasts that wait in one Outbox for their first attempt: what other mail may have to wait behind. */
+  BROADCAST_WAITING: whole(1000, 1),
   BODY_RETENTION_DAYS: whole(7, 1),
   METADATA_RETENTION_DAYS: whole(30, 1),
   IDEMPOTENCY_DAYS: whole(7, 1),

@@ -11,6 +11,7 @@ export interface LogFields {
   readonly account_id?: string | undefined;
   readonly message_id?: string | undefined;
   readonly relay_id?: string | undefined;
+  readonly broadcast_id?: string | undefined;
   readonly code?: string | undefined;
   readonly ms?: number | undefined;
   /** The class of an unexpected error, and where it arose. */

@@ -1,5 +1,6 @@
 import { app } from './app.ts';
 import type { Env } from './env.ts';
+import type { BroadcastJobs } from './outbox/broadcasts/broadcast-api.ts';
 import { Outbox as BareOutbox } from './outbox/outbox.ts';
 import { importSlice } from './services/import-slice.ts';
 import { sweepOutboxes } from './services/sweep-outboxes.ts';
@@ -8,7 +9,12 @@ export { RelayGate } from './relay-gate/relay-gate.ts';
 
 export class Outbox extends BareOutbox {
   protected override get jobs() {
-    return { importSlice };
+    return {
+      importSlice,
+      get broadcasts(): BroadcastJobs {
+        throw new Error('this version makes no messages of broadcasts');
+      },
+    };
   }
 }
 

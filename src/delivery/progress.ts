@@ -69,6 +69,8 @@ export interface Progress {
   readonly scheduledAtMs?: number;
   /** Sent with a test key: the simulator carries it. */
   readonly isTest?: true;
+  /** The broadcast that counts it. */
+  readonly broadcastId?: string;
 }
 
 /** Why a recipient gets no copy, known at acceptance. */
@@ -87,7 +89,7 @@ export interface AcceptedAs {
 const TIMELINE_LIMIT = 200;
 
 export function newProgress(recipientCount: number, nowMs: number, as: AcceptedAs = {}): Progress {
-  const { rejections = [], scheduledAtMs, isTest } = as;
+  const { rejections = [], scheduledAtMs, isTest, broadcastId } = as;
   const waiting = {
     status: 'queued' as const,
     attempts: 0,
@@ -116,6 +118,7 @@ export function newProgress(recipientCount: number, nowMs: number, as: AcceptedA
     possibleDuplicates: 0,
     ...(scheduledAtMs === undefined ? {} : { scheduledAtMs }),
     ...(isTest ? { isTest } : {}),
+    ...(broadcastId === undefined ? {} : { broadcastId }),
   };
 }
 

@@ -130,11 +130,11 @@ export class Acceptance {
   private acceptNow({ request, demand }: Submitted): AcceptResult | QuotaShort {
     const { env, ledger, belongTo } = this.context;
     const nowMs = Date.now();
-    const { messages, keyId, accountId, shards = 1 } = request;
+    const { messages, keyId, accountId, page, shards = 1 } = request;
     const ids = messages.map((message) => message.id);
     const claimed = this.findClaimed(request, ids, nowMs);
     const fits = claimed.kind !== 'new' || !demand || this.quota.fits(demand);
-    const wanted = claimed.kind === 'new' && fits ? messages.length : 0;
+    const wanted = claimed.kind === 'new' && fits && !page ? messages.length : 0;
     const { ok, rate, retryAfterSeconds } = this.buckets.take(keyId, wanted, nowMs, shards);
     if (claimed.kind === 'same') return { outcome: 'replayed', ids: claimed.ids, rate };
     if (claimed.kind === 'different') return { outcome: 'idempotency_mismatch', ids: claimed.ids, rate };
@@ -154,8 +154,9 @@ export class Acceptance {
     return stagedPieces === undefined || this.context.ledger.messages.staging.isComplete(id, stagedPieces);
   }
 
-  private findClaimed({ claim, isClaimed }: AcceptRequest, ids: readonly string[], nowMs: number) {
+  private findClaimed({ claim, isClaimed, page }: AcceptRequest, ids: readonly string[], nowMs: number) {
     const { database, ledger } = this.context;
+    if (page) return { kind: KIND_OF_PAGE[ledger.parts.findPage(page)], ids };
     if (claim) return ledger.findClaim(claim, { nowMs, keptForDays: this.claimDays });
     if (isClaimed) return findClaimedIds(database, ledger.messages, { ids, nowMs });
     return { kind: 'new' as const };
@@ -174,6 +175,8 @@ export class Acceptance {
     });
   }
 }
+
+const KIND_OF_PAGE = { new: 'new', accepted: 'same', fenced: 'fenced' } as const;
 
 /** undefined where the account has no quota. */
 function demandOf({ messages, shards = 1, quota }: AcceptRequest): QuotaDemand | undefined {

@@ -13,6 +13,8 @@ import {
   type TimelineEvent,
 } from '../delivery/progress.ts';
 import { type Env, settingsOf } from '../env.ts';
+import type { BroadcastApi } from './broadcasts/broadcast-api.ts';
+import type { BroadcastPage, BroadcastPartApi } from './broadcasts/part-api.ts';
 import type { ImportApi } from './imports/import-api.ts';
 import type { QuotaPart } from './quota-grants.ts';
 import type { LeaseAnswer, LeaseRequest } from './quota-keeper.ts';
@@ -78,6 +80,8 @@ export interface AcceptRequest {
   readonly claim?: IdempotencyClaim;
   /** In any other shard: shard 0 has these ids claimed, so they may be here already, or fenced. */
   readonly isClaimed?: boolean;
+  /** They are a page of a broadcast, which is accepted once and whose rate is nobody's key's. */
+  readonly page?: BroadcastPage;
   /** How many shards the account has; each has an equal part of its limits. */
   readonly shards?: number;
   /** Absent: the account has none. */
@@ -122,7 +126,7 @@ export type AcceptResult =
   | { readonly outcome: 'replayed'; readonly ids: readonly string[]; readonly rate: RateState }
   /** With the ids of the request that has the key. */
   | { readonly outcome: 'idempotency_mismatch'; readonly ids: readonly string[]; readonly rate: RateState }
-  /** Claimed ids that can never be accepted: their claim is void. */
+  /** Claimed ids that can never be accepted: their claim is void. Or a page that was fenced, or canceled. */
   | { readonly outcome: 'fenced'; readonly rate: RateState }
   | { readonly outcome: 'rate_limited'; readonly rate: RateState; readonly retryAfterSeconds: number }
   | { readonly outcome: 'backlog_full'; readonly rate: RateState }
@@ -218,6 +222,10 @@ export interface OutboxStatistics {
 export interface OutboxApi {
   /** Its methods may be called at once, without waiting for it. */
   importsOf(accountId: string): ImportApi;
+  /** In shard 0. */
+  broadcastsOf(accountId: string): BroadcastApi;
+  /** In any shard, told which it is. */
+  broadcastPartsOf(accountId: string, shard: number): BroadcastPartApi;
   accept(request: AcceptRequest): Promise<AcceptResult>;
   /** Shard 0: durable before it answers. */
   claim(request: ClaimRequest): Promise<ClaimResult>;

@@ -74,6 +74,8 @@ export class Dispatcher {
       const routed =
         pool.takeParked() ?? (await this.takeAside(pool, sending)) ?? (await this.takeFor(pool, sending));
       if (!routed) return undefined;
+      if (ledger.parts.isStopping(routed.item.progress.broadcastId))
+        ledger.cancel(routed.item.id, Date.now());
       if (ledger.queue.isRevoked(routed.item.id)) {
         this.release(routed.item);
         continue;

@@ -10,11 +10,12 @@ import type { MessageRoute } from '../delivery/choose-relay.ts';
 import { applyResolution } from '../delivery/ending.ts';
 import { type ExplainedChoice, explainChoice } from '../delivery/explain-choice.ts';
 import { type Env, type Settings, settingsOf } from '../env.ts';
-import { logError, logEvent } from '../log.ts';
+import { logError } from '../log.ts';
 import { relayGateOf } from '../relay-gate/client.ts';
-import { insertAudit } from '../store/audit-log.ts';
 import { Acceptance } from './acceptance.ts';
 import { Bookkeeper } from './bookkeeper.ts';
+import { BroadcastDesk, BroadcastPartDesk } from './broadcasts/broadcast-desk.ts';
+import { BroadcastOffice } from './broadcasts/broadcast-office.ts';
 import type {
   AcceptRequest,
   AcceptResult,
@@ -31,9 +32,9 @@ import type {
   Resolution,
   StagedPiece,
 } from './client.ts';
-import type { OutboxJobs } from './imports/import-api.ts';
 import { ImportDesk } from './imports/import-desk.ts';
 import { ImportOffice } from './imports/import-office.ts';
+import type { OutboxJobs } from './jobs.ts';
 import { deleteClaim, fenceIds } from './ledger/claims.ts';
 import { LedgerDatabase } from './ledger/database.ts';
 import { Ledger } from './ledger/ledger.ts';
@@ -42,6 +43,7 @@ import { Pump, type PumpContext } from './pump.ts';
 import type { QuotaPart } from './quota-grants.ts';
 import type { LeaseAnswer, LeaseRequest } from './quota-keeper.ts';
 import { Registration } from './registration.ts';
+import { relayReports } from './relay-reports.ts';
 import { DEFAULT_RELAY_ID, SendingStateReader } from './sending-state.ts';
 import { CLAIM_SHARD, shardOf } from './shards.ts';
 import { Simulator } from './simulator.ts';
@@ -57,6 +59,7 @@ const SWEEP_EVERY_MS = 60 * 60 * 1000;
 
 export class Outbox extends DurableObject<Env> implements OutboxApi {
   private readonly importOffice: ImportOffice;
+  private readonly broadcasts: BroadcastOffice;
   private readonly settings: Settings;
   private readonly database: LedgerDatabase;
   private readonly ledger: Ledger;
@@ -89,6 +92,14 @@ export class Outbox extends DurableObject<Env> implements OutboxApi {
         this.kick();
         this.arm();
       },
+    });
+    this.broadcasts = new BroadcastOffice({
+      database: this.database,
+      ledger: this.ledger,
+      settings: this.settings,
+      acceptance: this.acceptance,
+      sync: () => this.sync(),
+      onRest: () => this.arm(),
     });
     const accountId = this.database.readMeta('account_id');
     if (accountId) this.pump = this.pumpFor(accountId);
@@ -149,6 +160,17 @@ export class Outbox extends DurableObject<Env> implements OutboxApi {
       this.belongTo(accountId, CLAIM_SHARD);
       this.arm();
     });
+  }
+
+  broadcastsOf(accountId: string): BroadcastDesk {
+    return new BroadcastDesk(this.broadcasts, () => {
+      this.belongTo(accountId, CLAIM_SHARD);
+      this.arm();
+    });
+  }
+
+  broadcastPartsOf(accountId: string, shard: number): BroadcastPartDesk {
+    return new BroadcastPartDesk(this.broadcasts.part, () => this.belongTo(accountId, shard));
   }
 
   async findMessage(id: string): Promise<LedgerMessage | undefined> {
@@ -269,6 +291,7 @@ export class Outbox extends DurableObject<Env> implements OutboxApi {
   async refresh(): Promise<void> {
     this.pump?.refresh();
     this.importOffice.refresh();
+    this.broadcasts.refresh();
     this.kick();
   }
 
@@ -297,6 +320,7 @@ export class Outbox extends DurableObject<Env> implements OutboxApi {
       this.sweep(Date.now());
       this.ledger.messages.staging.sweep(Date.now() - this.settings.STAGING_KEPT_MS);
       this.importOffice.sweep(Date.now());
+      this.broadcasts.sweep(Date.now());
       this.registration.ensure();
       this.kick();
     } catch (error) {
@@ -330,8 +354,13 @@ export class Outbox extends DurableObject<Env> implements OutboxApi {
     const { ledger, settings } = this;
     const shard = Number(this.database.readMeta('shard') ?? '0');
     this.events.open({ accountId, shard }, state);
-    this.importOffice.open({ accountId, env: this.env, jobs: () => this.jobs }, state);
-    this.books = new Bookkeeper(ledger, { accountId, state }, () => this.sync());
+    const own = { accountId, env: this.env, jobs: () => this.jobs };
+    this.importOffice.open(own, state);
+    this.broadcasts.open(own, state);
+    this.books = new Bookkeeper(ledger, { accountId, state }, () => {
+      this.broadcasts.noteProgress();
+      return this.sync();
+    });
     const context: PumpContext = {
       accountId,
       holder: this.ctx.id.toString(),
@@ -342,22 +371,7 @@ export class Outbox extends DurableObject<Env> implements OutboxApi {
       state,
       settings,
       onRest: () => this.arm(),
-      onRelayFault: (relay, reason, code) => {
-        logEvent('relay_closed', { account_id: accountId, relay_id: relay.id, code: reason, status: code });
-        this.events.recordPause(relay.id, { reason, code: code ?? null }, this.ctx.storage);
-        const entry = {
-          actor: 'outbox',
-          action: 'relay.paused',
-          target: relay.id,
-          details: { reason, code: code ?? null },
-        };
-        this.ctx.waitUntil(
-          insertAudit(state.scope, entry).catch((error: unknown) =>
-            logError('audit_failed', error, { account_id: accountId }),
-          ),
-        );
-      },
-      onRelayOpened: (relay) => this.events.recordResumption(relay.id, this.ctx.storage),
+      ...relayReports(this.ctx, { accountId, state, events: this.events }),
     };
     this.simulator = new Simulator(context);
     return new Pump(context);
@@ -368,13 +382,14 @@ export class Outbox extends DurableObject<Env> implements OutboxApi {
     this.simulator?.kick();
     this.events.courier?.kick();
     this.importOffice.kick();
+    this.broadcasts.kick();
   }
 
   /** Sets the alarm where it would otherwise come too late. Each `setAlarm` is a row written, so it is never moved back. */
   private arm(): void {
-    const { ledger, settings, pump, simulator, importOffice: imports } = this;
+    const { ledger, settings, pump, simulator, broadcasts, importOffice: imports } = this;
     const { courier } = this.events;
-    const atMs = nextAlarmAt({ ledger, settings, pump, simulator, courier, imports }, Date.now());
+    const atMs = nextAlarmAt({ ledger, settings, pump, simulator, courier, imports, broadcasts }, Date.now());
     if (atMs === undefined || (this.alarmAtMs !== undefined && this.alarmAtMs <= atMs)) return;
     this.alarmAtMs = atMs;
     void this.ctx.storage.setAlarm(atMs);

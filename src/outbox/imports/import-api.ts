@@ -1,6 +1,4 @@
 /** What crosses between the Outbox and its callers about imports. */
-import type { Env } from '../../env.ts';
-import type { AccountScope } from '../../store/db.ts';
 import type {
   ImportCounts,
   ImportOptions,
@@ -74,15 +72,4 @@ export interface SliceOutcome {
   readonly position: ImportPosition;
   readonly counts: ImportCounts;
   readonly refusals: readonly Refusal[];
-}
-
-/**
- * What an Outbox does through services, which it may not import: `worker.ts` hands it over. A repetition of the same
- * slice must have the same outcome.
- */
-export interface OutboxJobs {
-  importSlice(
-    from: { readonly env: Env; readonly scope: AccountScope },
-    slice: ImportSlice,
-  ): Promise<SliceOutcome>;
 }

@@ -1,9 +1,10 @@
 /** Everything about imports in one Outbox: what lies there, and who works through it. */
 import type { Env, Settings } from '../../env.ts';
+import type { OutboxJobs } from '../jobs.ts';
 import type { LedgerDatabase } from '../ledger/database.ts';
 import { DAY_MS } from '../ledger/partitions.ts';
 import type { SendingStateReader } from '../sending-state.ts';
-import type { ImportToStart, OutboxJobs } from './import-api.ts';
+import type { ImportToStart } from './import-api.ts';
 import { ImportTable } from './import-table.ts';
 import { Importer } from './importer.ts';
 

@@ -50,6 +50,25 @@ const MIGRATIONS: readonly string[] = [
      refusals BLOB NOT NULL,
      PRIMARY KEY (import, line)
    ) WITHOUT ROWID, STRICT;`,
+  `CREATE TABLE broadcast_runs (
+     id TEXT PRIMARY KEY,
+     status TEXT NOT NULL,
+     run TEXT NOT NULL
+   ) WITHOUT ROWID, STRICT;
+   CREATE TABLE broadcast_parts (
+     id TEXT PRIMARY KEY,
+     changed_at INTEGER NOT NULL,
+     page INTEGER NOT NULL DEFAULT 0,
+     fenced INTEGER NOT NULL DEFAULT 0,
+     stop INTEGER NOT NULL DEFAULT 0,
+     accepted INTEGER NOT NULL DEFAULT 0,
+     waiting INTEGER NOT NULL DEFAULT 0,
+     delivered INTEGER NOT NULL DEFAULT 0,
+     failed INTEGER NOT NULL DEFAULT 0,
+     suppressed INTEGER NOT NULL DEFAULT 0,
+     canceled INTEGER NOT NULL DEFAULT 0,
+     in_doubt INTEGER NOT NULL DEFAULT 0
+   ) WITHOUT ROWID, STRICT;`,
 ];
 
 export class LedgerDatabase {

@@ -3,7 +3,7 @@
  * Each change is one transaction; what is kept in memory beside it changes after the transaction did.
  */
 import { applyCancel, applyReschedule } from '../../delivery/ending.ts';
-import { nextDueAt, type Progress } from '../../delivery/progress.ts';
+import { newProgress, nextDueAt, type Progress } from '../../delivery/progress.ts';
 import { firstMessageIdAt } from '../../ids.ts';
 import type {
   AcceptRequest,
@@ -14,6 +14,7 @@ import type {
   RescheduleOutcome,
 } from '../client.ts';
 import { entriesOfChange, entriesOfNew } from '../webhooks/event-entry.ts';
+import { BroadcastParts, type PartChange } from './broadcast-parts.ts';
 import { type Claimed, findClaim, insertClaim } from './claims.ts';
 import type { LedgerDatabase } from './database.ts';
 import { EventLog } from './event-log.ts';
@@ -40,6 +41,8 @@ export class Ledger {
   readonly events: EventLog;
   /** Mail of test keys has a queue of its own. */
   readonly tests: TestQueue;
+  /** What this shard has of broadcasts. */
+  readonly parts: BroadcastParts;
   private readonly db: LedgerDatabase;
   private readonly index: TermIndex;
   private readonly lists: MessageList;
@@ -53,6 +56,7 @@ export class Ledger {
     this.queue = new WorkQueue(db, this.messages);
     this.tests = new TestQueue(db, this.messages);
     this.events = new EventLog(db);
+    this.parts = new BroadcastParts(db);
     recoverEvents(this.events, this.messages, this.queue.savedLowWater);
     const lowWater = () => this.queue.savedLowWater;
     this.index = new TermIndex(db, lowWater, segmentPairs);
@@ -83,7 +87,8 @@ export class Ledger {
     const { messages, db } = this;
     const admitted = db.transaction(() => {
       insertClaim(db, request, nowMs);
-      return request.messages.flatMap((message) => {
+      if (request.page) this.parts.recordPage(request.page, nowMs);
+      const fresh = request.messages.flatMap((message) => {
         const { id } = message;
         const place = this.placeOfNew(message);
         if (!messages.insert(message, { keyId: request.keyId, nowMs, phase: place.phase })) return [];
@@ -91,6 +96,12 @@ export class Ledger {
         this.queueOf(message).reschedule(id, undefined, place.dueAtMs);
         return [{ message, ...place }];
       });
+      const counted = fresh.filter(({ message }) => message.broadcastId !== undefined);
+      this.parts.count(
+        counted.map(({ message }) => ({ after: newProgress(message.recipientCount, nowMs, message) })),
+        nowMs,
+      );
+      return fresh;
     });
     for (const { message, phase, dueAtMs } of admitted) {
       if (phase !== TEST) this.queue.admit(message.id, dueAtMs);
@@ -122,6 +133,8 @@ export class Ledger {
       0,
     );
     const written = this.db.transaction(() => {
+      const inTime = changes.filter((change) => !isLate(change));
+      this.parts.count(inTime.map(partChangeOf), Date.now());
       if (doubts > 0) this.db.writeMeta('possible_duplicates', String(this.duplicates + doubts));
       return changes.map((change) => (isLate(change) ? this.asItIs(change.item) : this.writeChange(change)));
     });
@@ -155,6 +168,42 @@ export class Ledger {
     if (progress) this.rewrite(item, progress, nowMs);
     else if (!item.progress.deliveries.some(({ status }) => status === 'canceled')) return 'ended';
     return 'canceled';
+  }
+
+  /**
+   * The broadcast was canceled: no page of it is accepted from here on. What the pump has in hand of it and is not at
+   * its dot is taken back at once; the rest waits for `cancelOfBroadcast`, and is not sent.
+   */
+  stopBroadcast(broadcastId: string, nowMs: number): void {
+    this.parts.stop(broadcastId, nowMs);
+    for (const list of [this.queue.idsInHand, this.tests.idsInHand])
+      this.cancelThose(list, broadcastId, nowMs);
+  }
+
+  /** Cancels what is open among the next messages, and says where to go on; nowhere after the last. */
+  cancelOfBroadcast(
+    broadcastId: string,
+    { after, limit }: { readonly after: string; readonly limit: number },
+    nowMs: number,
+  ): { readonly atDot: number; readonly next: string | undefined } {
+    const { ids, next } = this.messages.listOpenOfBroadcast(broadcastId, after, limit);
+    return { atDot: this.cancelThose(ids, broadcastId, nowMs), next };
+  }
+
+  /** Says how many of them are at their dot. */
+  private cancelThose(ids: readonly string[], broadcastId: string, nowMs: number): number {
+    const items = ids
+      .flatMap((id) => this.messages.find(id) ?? [])
+      .filter(({ progress }) => progress.broadcastId === broadcastId);
+    const open = items.filter(({ dot }) => !dot?.pending);
+    this.rewriteAll(
+      open.flatMap((item) => {
+        const progress = applyCancel(item.progress, nowMs);
+        return progress ? [{ item, progress, replies: item.replies, dot: item.dot }] : [];
+      }),
+      nowMs,
+    );
+    return items.length - open.length;
   }
 
   reschedule(id: string, scheduledAtMs: number, nowMs: number): RescheduleOutcome {
@@ -196,10 +245,21 @@ export class Ledger {
 
   private rewrite(item: LedgerItem, progress: Progress, nowMs: number): void {
     const { replies, dot } = item;
-    const written = this.db.transaction(() => this.writeChange({ item, progress, replies, dot }));
-    this.countChange(item, written);
-    this.events.append(entriesOfChange(item.id, item.progress, progress, nowMs));
-    this.queueOf(progress).revoke(written);
+    this.rewriteAll([{ item, progress, replies, dot }], nowMs);
+  }
+
+  /** Beneath the pump. */
+  private rewriteAll(changes: readonly ItemChange[], nowMs: number): void {
+    const written = this.db.transaction(() => {
+      this.parts.count(changes.map(partChangeOf), nowMs);
+      return changes.map((change) => ({ change, now: this.writeChange(change) }));
+    });
+    for (const { change, now } of written) {
+      const { item, progress } = change;
+      this.countChange(item, now);
+      this.events.append(entriesOfChange(item.id, item.progress, progress, nowMs));
+      this.queueOf(progress).revoke(now);
+    }
   }
 
   private countChange(before: LedgerItem, after: LedgerItem): void {
@@ -244,4 +304,8 @@ export class Ledger {
 
 function isOpenPhase(phase: number | undefined): boolean {
   return phase !== CLOSED && phase !== HELD;
+}
+
+function partChangeOf({ item, progress }: ItemChange): PartChange {
+  return { before: item.progress, after: progress };
 }

@@ -117,6 +117,29 @@ export class MessageTable {
     return found;
   }
 
+  /** Those that are open among the next so many messages. `next`: where to go on. */
+  listOpenOfBroadcast(
+    broadcastId: string,
+    afterId: string,
+    limit: number,
+  ): { readonly ids: readonly string[]; readonly next: string | undefined } {
+    for (const day of this.db.partitions.daysOf('messages')) {
+      const table = this.db.partitions.find('messages', day);
+      if (!table || day < dayOfId(afterId)) continue;
+      const rows = this.db.all<{ id: string; is_open: number | null }>(
+        `SELECT id, phase IN (${WAITING}, ${DUE}, ${TEST})
+           AND json_extract(progress, '$.broadcastId') = ? AS is_open
+         FROM ${table} WHERE id > ? ORDER BY id LIMIT ?`,
+        broadcastId,
+        afterId,
+        limit,
+      );
+      if (rows.length === 0) continue;
+      return { ids: rows.flatMap(({ id, is_open }) => (is_open === 1 ? [id] : [])), next: rows.at(-1)?.id };
+    }
+    return { ids: [], next: undefined };
+  }
+
   countWaiting(afterId: string): number {
     let count = 0;
     for (const day of this.db.partitions.daysOf('messages')) {

@@ -48,6 +48,10 @@ export class TestQueue {
     return this.inHand.has(id);
   }
 
+  get idsInHand(): readonly string[] {
+    return [...this.inHand];
+  }
+
   nextDueAt(): number | undefined {
     return this.first()?.at;
   }

@@ -87,6 +87,10 @@ export class WorkQueue {
     if (item.phase === WAITING && item.id <= this.cursor) this.late.push(item.id);
   }
 
+  get idsInHand(): readonly string[] {
+    return [...this.inHand];
+  }
+
   get inHandCount(): number {
     return this.inHand.size;
   }
