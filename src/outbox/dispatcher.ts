@@ -8,7 +8,7 @@
 
 import type { AttemptContext } from '../delivery/attempt.ts';
 import { rankRelays } from '../delivery/choose-relay.ts';
-import { applyRelayClosed, applySuppressed } from '../delivery/ending.ts';
+import { applyCancel, applyRelayClosed, applySuppressed } from '../delivery/ending.ts';
 import { applyDoubt, applyFaultBeforeDot } from '../delivery/outcome.ts';
 import { openRecipients, startOf } from '../delivery/progress.ts';
 import { logError } from '../log.ts';
@@ -74,10 +74,12 @@ export class Dispatcher {
       const routed =
         pool.takeParked() ?? (await this.takeAside(pool, sending)) ?? (await this.takeFor(pool, sending));
       if (!routed) return undefined;
-      if (ledger.parts.isStopping(routed.item.progress.broadcastId))
-        ledger.cancel(routed.item.id, Date.now());
       if (ledger.queue.isRevoked(routed.item.id)) {
         this.release(routed.item);
+        continue;
+      }
+      if (ledger.parts.isStopping(routed.item.progress.broadcastId)) {
+        await this.cancel(routed.item);
         continue;
       }
       const suppressed = await findSuppressedRecipients(this.context, sending, routed);
@@ -193,6 +195,14 @@ export class Dispatcher {
     const code = cause.reply?.code;
     const isNews = pool.close({ reason: cause.reason, code }, { firstMs: settings.RETRY_FIRST_MS, maxMs });
     if (isNews) onRelayFault(pool.relay, cause.reason, code);
+  }
+
+  /** Its broadcast was canceled, and it had not been reached yet. */
+  private async cancel(item: LedgerItem): Promise<void> {
+    const progress = applyCancel(item.progress, Date.now()) ?? item.progress;
+    const step = { progress, replyTexts: new Map<number, string>() };
+    const written = await this.context.books.commit([{ item, step, ...(item.dot ? { dot: item.dot } : {}) }]);
+    this.forgetFinished(written);
   }
 
   /** To another relay where there is one; else it waits for the first that opens, without using up an attempt. */

@@ -7,7 +7,7 @@ import type { PumpContext } from './pump.ts';
 import type { RoutedItem } from './relay-pool.ts';
 import type { SendingState } from './sending-state.ts';
 import type { SuppressionCheck } from './suppression-check.ts';
-import { topicQuestionsOf } from './unwanted-recipients.ts';
+import { readerQuestionsOf } from './unwanted-recipients.ts';
 
 /** So many of the messages that come next are looked up along with one. */
 const MESSAGES_PER_CHECK = 100;
@@ -18,7 +18,7 @@ export async function findSuppressedRecipients(
   { hasSuppressions, keys }: Pick<SendingState, 'hasSuppressions' | 'keys'>,
   { item, summary }: RoutedItem,
 ): Promise<readonly number[] | undefined> {
-  if (!hasSuppressions && summary.topicId === undefined) return [];
+  if (!hasSuppressions && summary.topicId === undefined && summary.broadcastId === undefined) return [];
   const open = openRecipients(item.progress);
   const upcoming = () =>
     ledger.queue
@@ -36,7 +36,7 @@ export async function findSuppressedRecipients(
     recipientsOf(of).map((mailbox) => suppressionHash(keys, mailbox.address));
   try {
     const suppressed = hasSuppressions ? await found(state.suppressions, hashesOf) : [];
-    const unwanted = await found(state.unwanted, (of) => topicQuestionsOf(keys, of));
+    const unwanted = await found(state.unwanted, (of) => readerQuestionsOf(keys, of));
     return unwanted.length === 0
       ? suppressed
       : open.filter((one) => suppressed.includes(one) || unwanted.includes(one));

@@ -1,20 +1,25 @@
-/** Who does not want a message about its topic. Asked like suppressions: before MAIL, and again before the dot. */
+/**
+ * Who does not want a message about its topic, or any mail of a list, and who is no contact any more. Asked like
+ * suppressions: before MAIL, and again before the dot.
+ */
 import { emailHash } from '../crypto/contact-hash.ts';
 import type { SealingKey } from '../crypto/seal.ts';
 import type { AccountScope } from '../store/db.ts';
-import { findUnwanted, type TopicQuestion } from '../store/topic-choices.ts';
+import { findUnwanted, type ReaderQuestion } from '../store/topic-choices.ts';
 import { type MessageSummary, recipientsOf } from './message-content.ts';
 import { SuppressionCheck } from './suppression-check.ts';
 
 /** In no id, and in no base64url. */
 const SEPARATOR = '/';
+const OF_BROADCAST = 'broadcast';
 
-/** One for each recipient, in the order of the deliveries; none where the message is about no topic. */
-export function topicQuestionsOf(keys: readonly SealingKey[], summary: MessageSummary): string[] {
-  const { topicId } = summary;
-  if (topicId === undefined) return [];
+/** One for each recipient, in the order of the deliveries; none where the message is about no topic and of no broadcast. */
+export function readerQuestionsOf(keys: readonly SealingKey[], summary: MessageSummary): string[] {
+  const { topicId, broadcastId } = summary;
+  if (topicId === undefined && broadcastId === undefined) return [];
+  const about = [topicId ?? '', broadcastId === undefined ? '' : OF_BROADCAST];
   return recipientsOf(summary).map(({ address }) =>
-    [topicId, Buffer.from(emailHash(keys, address)).toString('base64url')].join(SEPARATOR),
+    [...about, Buffer.from(emailHash(keys, address)).toString('base64url')].join(SEPARATOR),
   );
 }
 
@@ -23,7 +28,12 @@ export function unwantedCheck(scopeOf: () => AccountScope, ttlMs: number): Suppr
   return new SuppressionCheck((keys) => findUnwanted(scopeOf(), keys.map(questionOf)), ttlMs);
 }
 
-function questionOf(key: string): TopicQuestion {
-  const [topicId = '', hash = ''] = key.split(SEPARATOR);
-  return { key, topicId, emailHash: new Uint8Array(Buffer.from(hash, 'base64url')) };
+function questionOf(key: string): ReaderQuestion {
+  const [topicId = '', kind = '', hash = ''] = key.split(SEPARATOR);
+  return {
+    key,
+    ...(topicId === '' ? {} : { topicId }),
+    mustBeContact: kind === OF_BROADCAST,
+    emailHash: new Uint8Array(Buffer.from(hash, 'base64url')),
+  };
 }

@@ -20,22 +20,31 @@ export async function findChoice(
   return rows[0];
 }
 
-export interface TopicQuestion {
+export interface ReaderQuestion {
   /** What the answer is known by. */
   readonly key: string;
-  readonly topicId: string;
+  /** Absent: mail about no topic. */
+  readonly topicId?: string;
+  /** Mail to a contact: to nobody, once he was erased. */
+  readonly mustBeContact: boolean;
   readonly emailHash: Uint8Array;
 }
 
 /**
  * The keys of those questions to which the answer is no: the contact is unsubscribed or does not want the topic, or
- * chose nothing about one that nobody gets unasked, or the topic is gone. One statement for any number of them.
+ * chose nothing about one that nobody gets unasked, or the topic or a contact that must be there is gone. One statement
+ * for any number of them.
  */
 export async function findUnwanted(
   { db, accountId }: AccountScope,
-  questions: readonly TopicQuestion[],
+  questions: readonly ReaderQuestion[],
 ): Promise<ReadonlySet<string>> {
-  const asked = questions.map(({ key, topicId, emailHash }) => ({ key, topicId, email: hexOf(emailHash) }));
+  const asked = questions.map(({ key, topicId = null, mustBeContact, emailHash }) => ({
+    key,
+    topicId,
+    mustBeContact,
+    email: hexOf(emailHash),
+  }));
   const rows = await db.all<{ readonly key: string }>(sql`
     SELECT asked.value ->> 'key' AS key
     FROM json_each(${JSON.stringify(asked)}) AS asked
@@ -45,7 +54,9 @@ export async function findUnwanted(
     LEFT JOIN ${contactTopics}
       ON ${contactTopics.accountId} = ${accountId} AND ${contactTopics.topicId} = ${topics.id}
       AND ${contactTopics.contactId} = ${contacts.id}
-    WHERE ${topics.id} IS NULL OR ${contacts.unsubscribed} = 1
+    WHERE ${contacts.unsubscribed} = 1
+      OR (asked.value ->> 'topicId' IS NOT NULL AND ${topics.id} IS NULL)
+      OR (asked.value ->> 'mustBeContact' AND ${contacts.id} IS NULL)
       OR coalesce(${contactTopics.subscription}, ${topics.defaultSubscription}) = 'opt_out'`);
   return new Set(rows.map(({ key }) => key));
 }
