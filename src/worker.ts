@@ -1,7 +1,7 @@
 import { app } from './app.ts';
 import type { Env } from './env.ts';
-import type { BroadcastJobs } from './outbox/broadcasts/broadcast-api.ts';
 import { Outbox as BareOutbox } from './outbox/outbox.ts';
+import { broadcastJobs } from './services/broadcast-jobs.ts';
 import { importSlice } from './services/import-slice.ts';
 import { sweepOutboxes } from './services/sweep-outboxes.ts';
 
@@ -9,12 +9,7 @@ export { RelayGate } from './relay-gate/relay-gate.ts';
 
 export class Outbox extends BareOutbox {
   protected override get jobs() {
-    return {
-      importSlice,
-      get broadcasts(): BroadcastJobs {
-        throw new Error('this version makes no messages of broadcasts');
-      },
-    };
+    return { importSlice, broadcasts: broadcastJobs };
   }
 }
 

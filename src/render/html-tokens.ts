@@ -5,8 +5,14 @@
 
 export type HtmlToken =
   | { readonly kind: 'text'; readonly text: string }
-  | { readonly kind: 'open'; readonly name: string; readonly attributes: ReadonlyMap<string, string> }
-  | { readonly kind: 'close'; readonly name: string };
+  | {
+      readonly kind: 'open';
+      readonly name: string;
+      readonly attributes: ReadonlyMap<string, string>;
+      /** Where what is in it begins. */
+      readonly end: number;
+    }
+  | { readonly kind: 'close'; readonly name: string; readonly end: number };
 
 /** Elements whose content is no text for a reader; each ends only at its own closing tag. */
 const OPAQUE = new Set(['script', 'style', 'title', 'textarea', 'template', 'noscript', 'xmp', 'iframe']);
@@ -41,9 +47,9 @@ export function* tokensOf(html: string): Generator<HtmlToken> {
       const tag = readTag(html, start + (isClosing ? 2 : 1));
       if (!tag) return;
       at = tag.end;
-      if (isClosing) yield { kind: 'close', name: tag.name };
+      if (isClosing) yield { kind: 'close', name: tag.name, end: tag.end };
       else {
-        yield { kind: 'open', name: tag.name, attributes: tag.attributes };
+        yield { kind: 'open', ...tag };
         if (OPAQUE.has(tag.name)) {
           at = closingTag(html, tag.name, at);
           if (at < 0) return;

@@ -35,8 +35,13 @@ export const MAX_REQUEST_STEPS = 10 * MAX_STEPS;
 
 /** What all the emails of a request may still do and write, the refused ones counted. */
 export class RequestBudget {
-  bytes = MAX_REQUEST_OUTPUT_BYTES;
-  steps = MAX_REQUEST_STEPS;
+  bytes: number;
+  steps: number;
+
+  constructor(bytes = MAX_REQUEST_OUTPUT_BYTES, steps = MAX_REQUEST_STEPS) {
+    this.bytes = bytes;
+    this.steps = steps;
+  }
 }
 
 /** What may still be done and written. One for all the parts of an email. */

@@ -22,6 +22,14 @@ export const RESERVED_VARIABLES: readonly string[] = [
   'this',
 ];
 
+/** What a message brings that its reader can end. */
+export const LINK_VARIABLES = [
+  'unsubscribe_url',
+  'preferences_url',
+  'UNSUBSCRIBE_URL',
+  'RESEND_UNSUBSCRIBE_URL',
+] as const;
+
 export type VariableValues =
   | { readonly ok: true; readonly values: Readonly<Record<string, unknown>> }
   /** Without a reason it is missing. */

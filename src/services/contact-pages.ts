@@ -88,13 +88,8 @@ export async function listRecipients(
   },
 ): Promise<Recipients> {
   const { scope } = context;
-  const { listId, topicId, limit } = query;
-  const conditions: Condition[] = [
-    await conditionOf(context, await getList(context, listId)),
-    { kind: 'unsubscribed', value: false },
-  ];
-  if (topicId !== undefined) conditions.push(await subscribedTo(context, topicId));
-  const selection = selectionOf(scope.accountId, ...conditions);
+  const { limit } = query;
+  const selection = await recipientSelection(context, query);
   const keys = await getDataKeys(context);
   let after = query.cursor;
   for (let windows = 1; ; windows++) {
@@ -107,6 +102,19 @@ export async function listRecipients(
     }
     after = next;
   }
+}
+
+/** Throws where the list or the topic is not there, and where the filter of the list cannot be used any more. */
+export async function recipientSelection(
+  context: ServiceContext,
+  { listId, topicId }: { readonly listId: string; readonly topicId?: string | undefined },
+): Promise<Selection> {
+  const conditions: Condition[] = [
+    await conditionOf(context, await getList(context, listId)),
+    { kind: 'unsubscribed', value: false },
+  ];
+  if (topicId !== undefined) conditions.push(await subscribedTo(context, topicId));
+  return selectionOf(context.scope.accountId, ...conditions);
 }
 
 async function subscribedTo({ scope }: ServiceContext, topicId: string): Promise<Condition> {

@@ -9,7 +9,7 @@ import type { EmailDraft } from './email-input.ts';
 import { type EmailOverview, overviewOfOpen } from './read-emails.ts';
 import { envelopeSender, refuseInactive, type SendOptions } from './send-emails.ts';
 import { isTestActor, type ServiceContext } from './service-context.ts';
-import { ownHeadersOf } from './topic-mail.ts';
+import { withLinks } from './topic-mail.ts';
 
 export interface DryRun {
   readonly email: EmailOverview;
@@ -33,10 +33,11 @@ export async function dryRun(
   if (!account || !key) throw new AppError('unavailable');
   const isTest = isTestActor(actor);
   refuseInactive(account, isTest);
-  const summary = { ...draft.summary, envelopeFrom: await envelopeSender(context, draft, options) };
   const nowMs = Date.now();
   const scheduledAtMs = draft.scheduledTime?.atMs;
   const id = options.id ?? newMessageId(0, nowMs);
+  const { draft: linked, ownHeaders } = withLinks(account.dataKeys, accountId, draft, id);
+  const summary = { ...linked.summary, envelopeFrom: await envelopeSender(context, draft, options) };
   const recipients = recipientsOf(summary);
   const message = acceptedMessage(
     {
@@ -53,8 +54,8 @@ export async function dryRun(
   );
   const { from, relayId } = summary;
   const { raw } = draft.head;
-  const headers = [...draft.head.headers, ...ownHeadersOf(account.dataKeys, accountId, draft, id)];
-  const written = { ...draft, head: { ...draft.head, headers } };
+  const headers = [...linked.head.headers, ...ownHeaders];
+  const written = { ...linked, head: { ...linked.head, headers } };
   const mime = raw
     ? contentOf(draft, 0)
     : await composed(key, { draft: written, id, dateMs: scheduledAtMs ?? nowMs });

@@ -16,6 +16,7 @@ import type { RequestBudget } from '../render/render-template.ts';
 import { readMailboxes, readRecipients } from './recipients.ts';
 import { readScheduledTime, type ScheduledTime } from './scheduled-time.ts';
 import type { UnsubscribeTerms } from './topic-mail.ts';
+import type { ReaderLinks } from './unsubscribe-links.ts';
 import { type Content, StagedContent } from './upload.ts';
 
 /** Already checked for shape: types, lengths of lists, unknown fields. */
@@ -66,6 +67,8 @@ export interface EmailDraft {
   readonly scheduledTime?: ScheduledTime;
   /** Where its recipient can end such mail; from `withUnsubscribeTerms`. */
   readonly unsubscribe?: UnsubscribeTerms;
+  /** What stands in its texts where the links go. */
+  readonly linkMarks?: ReaderLinks;
   /** As in `MessageContent`. */
   readonly asGiven?: Uint8Array;
   /** As in `MessageContent`. */

@@ -28,7 +28,7 @@ import type { EmailDraft } from './email-input.ts';
 import { type EmailOverview, overviewOfOpen } from './read-emails.ts';
 import { isTestActor, type ServiceContext } from './service-context.ts';
 import { submitMessages } from './submit-messages.ts';
-import { ownHeadersOf } from './topic-mail.ts';
+import { withLinks } from './topic-mail.ts';
 import { StagedContent, type Upload } from './upload.ts';
 
 export interface SendOptions {
@@ -108,12 +108,14 @@ export async function sendEmails(
       const messages: MessageToAccept[] = [];
       for (const [index, draft] of drafts.entries()) {
         const id = ids[index] ?? '';
-        const summary = summaries[index] ?? { ...draft.summary, envelopeFrom: '' };
+        const { draft: written, ownHeaders } = withLinks(account.dataKeys, accountId, draft, id);
+        const { subject } = written.summary;
+        const summary = { ...(summaries[index] ?? { ...draft.summary, envelopeFrom: '' }), subject };
         const { scheduledTime } = draft;
         const { fingerprint, ...sealed } = await sealMessage(
           key,
           { accountId, id },
-          { ...contentOf(draft, summary), ownHeaders: ownHeadersOf(account.dataKeys, accountId, draft, id) },
+          { ...contentOf(written, summary), ownHeaders },
           isRepeatable ? hashKey : undefined,
         );
         if (fingerprint) fingerprints.push(fingerprint);

@@ -14,6 +14,8 @@ import type { VersionKind } from '../store/templates.ts';
 import { type EmailDraft, type EmailInput, type ReadOptions, readEmail } from './email-input.ts';
 import type { ServiceContext } from './service-context.ts';
 import { findPublished, findReady, type ReadyTemplate } from './template-cache.ts';
+import { newLinkMarks } from './topic-mail.ts';
+import { linkValues } from './unsubscribe-links.ts';
 
 export type TemplateValues = Readonly<Record<string, unknown>>;
 
@@ -101,7 +103,10 @@ function draftOf(
   const wanted = input.subject === undefined ? parsed : withoutSubject;
   const place = { variables: fieldOf ?? `${prefix}template.variables`, template: `${prefix}template` };
   const ready = { ...found, parsed: wanted };
-  const rendered = render(ready, template.variables ?? {}, place, options.renderBudget);
+  // Mail about a topic has links, which are made once the message has an id.
+  const linkMarks = input.topic_id == null ? undefined : newLinkMarks();
+  const given = { ...(linkMarks && linkValues(linkMarks)), ...template.variables };
+  const rendered = render(ready, given, place, options.renderBudget);
   const from = input.from ?? content.from;
   if (from === null) throw new AppError('missing_field', { field: `${prefix}from` });
   const subject = input.subject ?? rendered.subject;
@@ -109,7 +114,8 @@ function draftOf(
   const { html, text } = rendered;
   const replyTo = input.reply_to ?? content.replyTo ?? undefined;
   const draft = readEmail({ ...input, from, subject, html, text, reply_to: replyTo }, options);
-  return { ...draft, summary: { ...draft.summary, templateId: found.id } };
+  const summary = { ...draft.summary, templateId: found.id };
+  return { ...draft, summary, ...(linkMarks && { linkMarks }) };
 }
 
 function render(

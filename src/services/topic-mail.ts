@@ -12,7 +12,7 @@ import { findTopics } from '../store/topics.ts';
 import { getDataKeys } from './account-state.ts';
 import type { EmailDraft } from './email-input.ts';
 import type { ServiceContext } from './service-context.ts';
-import { type MailedTo, originOf, unsubscribeLinks } from './unsubscribe-links.ts';
+import { type MailedTo, originOf, type ReaderLinks, unsubscribeLinks } from './unsubscribe-links.ts';
 
 /** What the link of a message is made of once the message has an id. */
 export interface UnsubscribeTerms {
@@ -55,19 +55,48 @@ export async function withUnsubscribeTerms(
   });
 }
 
-/** What we write at the end of the header of a message, which its sender does not. */
-export function ownHeadersOf(
+/**
+ * The draft of the message of this id, with its links in place, and what we write at the end of its header, which its
+ * sender does not.
+ */
+export function withLinks(
   keys: Parameters<typeof unsubscribeLinks>[0],
   accountId: string,
-  { summary, unsubscribe }: EmailDraft,
+  draft: EmailDraft,
   id: string,
-): readonly { readonly name: string; readonly value: string }[] {
-  if (unsubscribe) {
-    const { origin, mailedTo } = unsubscribe;
-    return unsubscribeLinks(keys, accountId, origin, { ...mailedTo, sourceId: id }).headers;
+): {
+  readonly draft: EmailDraft;
+  readonly ownHeaders: readonly { readonly name: string; readonly value: string }[];
+} {
+  const { unsubscribe, linkMarks } = draft;
+  if (!unsubscribe) {
+    if (draft.summary.topicId === undefined && !linkMarks) return { draft, ownHeaders: [] };
+    throw new Error('mail that its reader can end has no link for it');
   }
-  if (summary.topicId !== undefined) throw new Error('mail about a topic has no link to end it');
-  return [];
+  const { origin, mailedTo } = unsubscribe;
+  const links = unsubscribeLinks(keys, accountId, origin, { ...mailedTo, sourceId: id });
+  return { draft: linkMarks ? linked(draft, linkMarks, links) : draft, ownHeaders: links.headers };
+}
+
+/** Stands for a link in what is rendered before the message has an id. Nobody who writes a text can know it. */
+export function newLinkMarks(): ReaderLinks {
+  const mark = Buffer.from(crypto.getRandomValues(new Uint8Array(16))).toString('hex');
+  return { url: `https://${mark}.invalid/u`, preferencesUrl: `https://${mark}.invalid/p` };
+}
+
+function linked(draft: EmailDraft, marks: ReaderLinks, links: ReaderLinks): EmailDraft {
+  const put = (text: string) =>
+    text.replaceAll(marks.url, links.url).replaceAll(marks.preferencesUrl, links.preferencesUrl);
+  const { summary, head } = draft;
+  return {
+    ...draft,
+    summary: { ...summary, subject: put(summary.subject) },
+    head: {
+      ...head,
+      ...(head.html !== undefined && { html: put(head.html) }),
+      ...(head.text !== undefined && { text: put(head.text) }),
+    },
+  };
 }
 
 function recipientOf(

@@ -5,6 +5,7 @@
 import { sealToken } from '../crypto/lasting-token.ts';
 import type { SealingKey } from '../crypto/seal.ts';
 import { type Env, settingsOf } from '../env.ts';
+import type { LINK_VARIABLES } from '../render/template-variables.ts';
 import { openLastingToken } from './link-token.ts';
 import type { ServiceContext } from './service-context.ts';
 
@@ -19,12 +20,15 @@ export interface MailedTo {
   readonly sourceId?: string | undefined;
 }
 
-export interface UnsubscribeLinks {
-  readonly token: string;
+export interface ReaderLinks {
   /** Shows a button, and ends the subscription by a POST. */
   readonly url: string;
   /** Shows all topics. */
   readonly preferencesUrl: string;
+}
+
+export interface UnsubscribeLinks extends ReaderLinks {
+  readonly token: string;
   /** For the message, as RFC 8058 has them. */
   readonly headers: readonly { readonly name: string; readonly value: string }[];
 }
@@ -55,6 +59,19 @@ export function unsubscribeLinks(
       { name: 'List-Unsubscribe', value: `<${url}>` },
       { name: 'List-Unsubscribe-Post', value: 'List-Unsubscribe=One-Click' },
     ],
+  };
+}
+
+/** What they are called in a template. */
+export function linkValues({
+  url,
+  preferencesUrl,
+}: ReaderLinks): Readonly<Record<(typeof LINK_VARIABLES)[number], string>> {
+  return {
+    unsubscribe_url: url,
+    preferences_url: preferencesUrl,
+    UNSUBSCRIBE_URL: url,
+    RESEND_UNSUBSCRIBE_URL: url,
   };
 }
 

@@ -10,6 +10,15 @@ import { listMembers } from './schema/lists.ts';
 /** So many candidates at most are looked at in one statement, so that none takes long, whatever it finds. */
 const WINDOW = 10_000;
 
+/** A part of a selection, from a cursor on. */
+export interface SliceOf {
+  /** Below this id. */
+  readonly after?: string | undefined;
+  /** Down to and with this id. */
+  readonly upTo?: string | undefined;
+  readonly window?: number;
+}
+
 export interface ContactSlice {
   /** In the direction of the cursor, at most one more than the limit. */
   readonly rows: readonly ContactRecord[];
@@ -21,26 +30,61 @@ export interface ContactSlice {
 export async function readContactSlice(
   scope: AccountScope,
   selection: Selection,
-  page: PageOf & { readonly window?: number },
+  page: PageOf & SliceOf,
 ): Promise<ContactSlice> {
-  const { id, range, conditions } = selection;
   const isUp = page.before !== undefined;
-  const cursor = isUp ? gt(id, page.before) : page.after === undefined ? undefined : lt(id, page.after);
+  const { where, end, orderBy } = windowOf(scope, selection, page, isUp ? page.before : undefined);
+  const rows = rowsOf(scope, selection, where)
+    .orderBy(orderBy)
+    .limit(page.limit + 1);
+  if (!end) return { rows: await rows };
+  const [found, [last]] = await atomically(scope, [rows, end] as const);
+  return { rows: found, ...(last && { scannedTo: last.id }) };
+}
+
+/** Only who they are, newest first, at most `limit` of them. */
+export async function readContactIds(
+  scope: AccountScope,
+  selection: Selection,
+  slice: SliceOf & { readonly limit: number },
+): Promise<{ readonly ids: readonly string[]; readonly scannedTo?: string }> {
+  const { where, end, orderBy } = windowOf(scope, selection, slice);
+  const rows = idsOf(scope, selection, where).orderBy(orderBy).limit(slice.limit);
+  if (!end) return { ids: (await rows).map(({ id }) => id) };
+  const [found, [last]] = await atomically(scope, [rows, end] as const);
+  return { ids: found.map(({ id }) => id), ...(last && { scannedTo: last.id }) };
+}
+
+/** How many they are in one window. */
+export async function countContacts(
+  scope: AccountScope,
+  selection: Selection,
+  slice: SliceOf,
+): Promise<{ readonly counted: number; readonly scannedTo?: string }> {
+  const { where, end } = windowOf(scope, selection, slice);
+  const found = idsOf(scope, selection, where).as('found');
+  const counting = scope.db.select({ counted: sql<number>`count(*)` }).from(found);
+  if (!end) return { counted: (await counting)[0]?.counted ?? 0 };
+  const [[row], [last]] = await atomically(scope, [counting, end] as const);
+  return { counted: row?.counted ?? 0, ...(last && { scannedTo: last.id }) };
+}
+
+/** The part of the selection that one statement looks at; `end` finds its last candidate where it is full. */
+function windowOf(scope: AccountScope, selection: Selection, slice: SliceOf, before?: string) {
+  const { id, range, conditions } = selection;
+  const isUp = before !== undefined;
+  const cursor = isUp ? gt(id, before) : slice.after === undefined ? undefined : lt(id, slice.after);
   const orderBy = isUp ? asc(id) : desc(id);
-  const candidates = and(...range, cursor);
+  const lowest = slice.upTo === undefined ? undefined : gte(id, slice.upTo);
+  const candidates = and(...range, cursor, lowest);
+  // What every candidate fulfils needs no window: the limit is the end of it.
+  if (conditions.length === 0) return { where: candidates, orderBy };
   const end = () =>
     candidatesOf(scope, selection, candidates)
       .orderBy(orderBy)
       .limit(1)
-      .offset((page.window ?? WINDOW) - 1);
-  // What every candidate fulfils needs no window: the limit is the end of it.
-  const bound = conditions.length === 0 ? undefined : endOf(isUp, id, end());
-  const rows = rowsOf(scope, selection, and(candidates, bound, ...conditions))
-    .orderBy(orderBy)
-    .limit(page.limit + 1);
-  if (!bound) return { rows: await rows };
-  const [found, [last]] = await atomically(scope, [rows, end()] as const);
-  return { rows: found, ...(last && { scannedTo: last.id }) };
+      .offset((slice.window ?? WINDOW) - 1);
+  return { where: and(candidates, endOf(isUp, id, end()), ...conditions), orderBy, end: end() };
 }
 
 function endOf(isUp: boolean, id: Selection['id'], end: { getSQL(): SQL }): SQL {
@@ -69,5 +113,18 @@ function rowsOf({ db, accountId }: AccountScope, { driver, id }: Selection, wher
       return db.select(contactColumns).from(contactValues).crossJoin(contacts).where(own).$dynamic();
     default:
       return db.select(contactColumns).from(contacts).where(where).$dynamic();
+  }
+}
+
+function idsOf({ db, accountId }: AccountScope, { driver, id }: Selection, where: SQL | undefined) {
+  const own = and(eq(contacts.accountId, accountId), sql`${contacts.id} = ${id}`, where);
+  const selected = { id: contacts.id };
+  switch (driver) {
+    case 'members':
+      return db.select(selected).from(listMembers).crossJoin(contacts).where(own).$dynamic();
+    case 'values':
+      return db.select(selected).from(contactValues).crossJoin(contacts).where(own).$dynamic();
+    default:
+      return db.select(selected).from(contacts).where(where).$dynamic();
   }
 }

@@ -17,6 +17,7 @@ import { adminAccountDocs } from '../routes/admin-accounts.docs.ts';
 import { adminInviteDocs } from '../routes/admin-invites.docs.ts';
 import { adminMasterKeyDocs } from '../routes/admin-master-key.docs.ts';
 import { apiKeyDocs } from '../routes/api-keys.docs.ts';
+import { broadcastDocs } from '../routes/broadcasts.docs.ts';
 import { contactExportDocs } from '../routes/contact-export.docs.ts';
 import { contactImportDocs } from '../routes/contact-imports.docs.ts';
 import { contactPropertyDocs } from '../routes/contact-properties.docs.ts';
@@ -57,6 +58,7 @@ export const RESOURCES: readonly ResourceDocs[] = [
   topicDocs,
   contactPropertyDocs,
   templateDocs,
+  broadcastDocs,
   webhookDocs,
   eventDocs,
   accountDocs,

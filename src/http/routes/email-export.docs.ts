@@ -11,7 +11,7 @@ export const FILTER_TEXTS = {
   created_before: 'Before this time.',
   relay:
     'Emails with a delivery that went to this relay last. With `status` and `recipient`: the same delivery.',
-  broadcast_id: 'Emails of a broadcast. There are none yet.',
+  broadcast_id: 'Emails of this broadcast.',
 } as const;
 
 export const emailExportDocs: ResourceDocs = {

@@ -22,6 +22,7 @@ export function overviewBody(email: EmailOverview) {
     scheduled_at: message.scheduledAtMs === undefined ? null : isoTime(message.scheduledAtMs),
     tags: summary.tags,
     template_id: summary.templateId ?? null,
+    broadcast_id: summary.broadcastId ?? null,
     topic_id: summary.topicId ?? null,
     relay: summary.relayId ?? null,
     in_doubt_policy: summary.inDoubtPolicy ?? null,
@@ -72,7 +73,7 @@ export function detailBody(detail: EmailDetail) {
 }
 
 export function dryRunBody({ email, envelope, choice, mime, messageId }: DryRun) {
-  const { id: _id, last_event: _event, relay: _relay, ...shown } = overviewBody(email);
+  const { id: _id, last_event: _event, relay: _relay, broadcast_id: _none, ...shown } = overviewBody(email);
   return {
     object: 'dry_run' as const,
     ...shown,

@@ -89,6 +89,7 @@ function emailData(
       tags: Object.fromEntries(summary.tags.map(({ name, value }) => [name, value])),
     }),
     ...(summary.templateId !== undefined && { template_id: summary.templateId }),
+    ...(summary.broadcastId !== undefined && { broadcast_id: summary.broadcastId }),
     ...detailsOf(entry, reply),
     recipients: concerned.flatMap((index) => addresses[index] ?? []),
     relay: entry.y ?? null,

@@ -4,6 +4,7 @@ import { databaseOf } from '../db.ts';
 import { accounts, dataKeys } from '../schema/accounts.ts';
 import { apiKeySecrets, apiKeys } from '../schema/api-keys.ts';
 import { auditLog } from '../schema/audit-log.ts';
+import { broadcasts } from '../schema/broadcasts.ts';
 import { contactProperties, contacts, contactValues } from '../schema/contacts.ts';
 import { domains } from '../schema/domains.ts';
 import { listMembers, lists } from '../schema/lists.ts';
@@ -44,6 +45,7 @@ export async function closeUnconfirmed(d1: D1Database, accountId: string): Promi
 
 /** All that is an account's, in an order that no reference stands against. A test knows when a table is missing here. */
 export const ACCOUNT_TABLES = [
+  broadcasts,
   templateVersions,
   templates,
   contactValues,

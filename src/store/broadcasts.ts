@@ -1,0 +1,104 @@
+/** What is to be sent to a list, and whether it was handed over to the Outbox. */
+import { and, eq } from 'drizzle-orm';
+import { type AuditEntry, auditOfChange } from './audit-log.ts';
+import { type AccountScope, atomically } from './db.ts';
+import { type Page, type PageOf, pageClauses, toPage } from './page.ts';
+import { broadcasts } from './schema/broadcasts.ts';
+
+export interface BroadcastRecord {
+  readonly id: string;
+  readonly listId: string;
+  readonly topicId: string | null;
+  readonly sealedName: Uint8Array;
+  readonly createdAt: number;
+  readonly updatedAt: number;
+  readonly handedOverAt: number | null;
+  readonly scheduledAt: number | null;
+  readonly origin: string | null;
+}
+
+export interface BroadcastWithContent extends BroadcastRecord {
+  readonly sealedContent: Uint8Array;
+}
+
+export type BroadcastChange = Partial<Omit<BroadcastWithContent, 'id' | 'createdAt' | 'updatedAt'>>;
+
+const columns = {
+  id: broadcasts.id,
+  listId: broadcasts.listId,
+  topicId: broadcasts.topicId,
+  sealedName: broadcasts.sealedName,
+  createdAt: broadcasts.createdAt,
+  updatedAt: broadcasts.updatedAt,
+  handedOverAt: broadcasts.handedOverAt,
+  scheduledAt: broadcasts.scheduledAt,
+  origin: broadcasts.origin,
+};
+const allColumns = { ...columns, sealedContent: broadcasts.sealedContent };
+
+export async function insertBroadcast(
+  scope: AccountScope,
+  broadcast: BroadcastWithContent,
+  audit: AuditEntry,
+): Promise<void> {
+  const { db, accountId } = scope;
+  await atomically(scope, [
+    db.insert(broadcasts).values({ accountId, ...broadcast }),
+    auditOfChange(scope, audit),
+  ]);
+}
+
+export async function findBroadcast(
+  scope: AccountScope,
+  id: string,
+): Promise<BroadcastWithContent | undefined> {
+  return (await scope.db.select(allColumns).from(broadcasts).where(isBroadcast(scope, id)))[0];
+}
+
+/** Without its content. */
+export async function findBroadcastRecord(
+  scope: AccountScope,
+  id: string,
+): Promise<BroadcastRecord | undefined> {
+  return (await scope.db.select(columns).from(broadcasts).where(isBroadcast(scope, id)))[0];
+}
+
+export async function listBroadcasts(scope: AccountScope, page: PageOf): Promise<Page<BroadcastRecord>> {
+  const { db, accountId } = scope;
+  const { where, orderBy, limit } = pageClauses(broadcasts.id, page, eq(broadcasts.accountId, accountId));
+  return toPage(await db.select(columns).from(broadcasts).where(where).orderBy(orderBy).limit(limit), page);
+}
+
+/** False where the broadcast is not as it was at `knownAt`. */
+export async function updateBroadcast(
+  scope: AccountScope,
+  { id, updatedAt: knownAt }: Pick<BroadcastRecord, 'id' | 'updatedAt'>,
+  change: BroadcastChange,
+  audit: AuditEntry,
+): Promise<boolean> {
+  const [updated] = await atomically(scope, [
+    scope.db
+      .update(broadcasts)
+      .set({ ...change, updatedAt: Math.max(Date.now(), knownAt + 1) })
+      .where(and(isBroadcast(scope, id), eq(broadcasts.updatedAt, knownAt))),
+    auditOfChange(scope, audit),
+  ] as const);
+  return updated.meta.changes === 1;
+}
+
+/** False where the broadcast is not as it was at `knownAt`. */
+export async function deleteBroadcast(
+  scope: AccountScope,
+  { id, updatedAt: knownAt }: Pick<BroadcastRecord, 'id' | 'updatedAt'>,
+  audit: AuditEntry,
+): Promise<boolean> {
+  const [deleted] = await atomically(scope, [
+    scope.db.delete(broadcasts).where(and(isBroadcast(scope, id), eq(broadcasts.updatedAt, knownAt))),
+    auditOfChange(scope, audit),
+  ] as const);
+  return deleted.meta.changes === 1;
+}
+
+function isBroadcast({ accountId }: AccountScope, id: string) {
+  return and(eq(broadcasts.accountId, accountId), eq(broadcasts.id, id));
+}

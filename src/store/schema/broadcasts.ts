@@ -1,0 +1,21 @@
+import { integer, primaryKey, sqliteTable, text } from 'drizzle-orm/sqlite-core';
+import { bytes } from './columns.ts';
+
+export const broadcasts = sqliteTable(
+  'broadcasts',
+  {
+    accountId: text('account_id').notNull(),
+    id: text('id').notNull(),
+    listId: text('list_id').notNull(),
+    topicId: text('topic_id'),
+    sealedName: bytes('sealed_name').notNull(),
+    createdAt: integer('created_at').notNull(),
+    updatedAt: integer('updated_at').notNull(),
+    handedOverAt: integer('handed_over_at'),
+    scheduledAt: integer('scheduled_at'),
+    /** Where its links lead. */
+    origin: text('origin'),
+    sealedContent: bytes('sealed_content').notNull(),
+  },
+  (table) => [primaryKey({ columns: [table.accountId, table.id] })],
+);
