@@ -1,5 +1,6 @@
 -- Broadcasts: what is to be sent to a list. What one says and what it is called are sealed under the account's data key.
--- How far it has come is known by the Outbox of the account; here stands only whether it was handed over to it.
+-- How far it has come is known by the Outbox of the account, as long as that keeps it; here stands only whether it was
+-- handed over, whether it has begun, and how it ended.
 -- List and topic are no references: either may be deleted, and the record of what was sent to it stays. They are only
 -- ever looked for among the account's own.
 
@@ -14,6 +15,9 @@ CREATE TABLE broadcasts (
   updated_at INTEGER NOT NULL,
   -- From then on it is not changed any more, unless the Outbox knows nothing of it.
   handed_over_at INTEGER,
+  -- From then on it is no draft again, whatever the Outbox still knows.
+  started_at INTEGER,
+  ended_as TEXT CHECK (ended_as IN ('sent', 'canceled', 'failed')),
   scheduled_at INTEGER,
   -- Where its links lead: whoever sends it has no request to take that from.
   origin TEXT,

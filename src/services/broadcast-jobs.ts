@@ -17,7 +17,13 @@ import {
   sealMessage,
 } from '../outbox/client.ts';
 import { RenderError, RequestBudget } from '../render/render-template.ts';
-import { type BroadcastRecord, findBroadcast, findBroadcastRecord } from '../store/broadcasts.ts';
+import {
+  type BroadcastRecord,
+  findBroadcast,
+  findBroadcastRecord,
+  markEnded,
+  markStarted,
+} from '../store/broadcasts.ts';
 import { countContacts, readContactIds, readContactSlice } from '../store/contact-pages.ts';
 import type { Selection } from '../store/contact-selection.ts';
 import {
@@ -74,6 +80,8 @@ export const broadcastJobs: BroadcastJobs = {
   async countRecipients(job, cursor) {
     const run = await openRun(job);
     if ('kind' in run) return run;
+    if (cursor === undefined)
+      await markStarted(job.scope, job.broadcastId, auditOf(job, 'broadcast.started'));
     let counted = 0;
     let after = cursor;
     for (let windows = 0; windows < WINDOWS_PER_CALL; windows++) {
@@ -99,7 +107,10 @@ export const broadcastJobs: BroadcastJobs = {
       const { ids, scannedTo } = await readContactIds(job.scope, selection, { after: upTo, limit });
       const [first] = ids;
       const last = ids.length === limit ? ids.at(-1) : (scannedTo ?? ids.at(-1));
-      if (last === undefined) return plan;
+      if (last === undefined) {
+        await markEnded(job.scope, job.broadcastId, 'sent', auditOf(job, 'broadcast.sent'));
+        return plan;
+      }
       upTo = last;
       // Whoever becomes a contact from here on is newer than the first of them, and is not meant.
       if (first !== undefined)
@@ -217,7 +228,15 @@ function sealingKey({ dataKeys }: AccountState): SealingKey {
 }
 
 /** Throws where D1 does not answer. */
-async function openRun({ env, scope, broadcastId }: BroadcastJob): Promise<Run | BroadcastRefusal> {
+async function openRun(job: BroadcastJob): Promise<Run | BroadcastRefusal> {
+  const run = await tryToOpen(job);
+  if ('kind' in run && run.kind === 'failed') {
+    await markEnded(job.scope, job.broadcastId, 'failed', auditOf(job, 'broadcast.failed'));
+  }
+  return run;
+}
+
+async function tryToOpen({ env, scope, broadcastId }: BroadcastJob): Promise<Run | BroadcastRefusal> {
   const context: ServiceContext = { env, scope, actor: { kind: 'system' }, requestId: newId('request') };
   const [account, broadcast] = await Promise.all([
     findAccountState(env, scope),
@@ -260,6 +279,10 @@ function readContent(
 async function readProperties(context: ServiceContext): Promise<Properties> {
   const found = await propertiesOf.find(context.scope.accountId, () => loadProperties(context));
   return found ?? new Map();
+}
+
+function auditOf({ broadcastId }: BroadcastJob, action: string) {
+  return { actor: 'outbox', action, target: broadcastId };
 }
 
 function failed(reason: string): BroadcastRefusal {

@@ -31,6 +31,8 @@ export interface BroadcastDraftInput extends BroadcastInput {
   readonly topicId?: string | null | undefined;
 }
 
+export type BroadcastStatus = BroadcastRun['status'] | 'draft';
+
 export interface BroadcastOverview {
   readonly id: string;
   readonly name: string;
@@ -38,7 +40,8 @@ export interface BroadcastOverview {
   readonly topicId: string | null;
   readonly createdAt: number;
   readonly updatedAt: number;
-  /** Absent: it is a draft. */
+  readonly status: BroadcastStatus;
+  /** Absent: it is a draft, or was sent longer ago than is kept. */
   readonly run?: BroadcastRun;
 }
 
@@ -115,8 +118,8 @@ export async function updateBroadcast(
   const { scope, actor } = context;
   const keys = await getDataKeys(context);
   const { record, content: old, name: oldName } = await getOpen(context, id);
-  const run = await findRun(context, record);
-  if (run) throw notDraft(run, 'changed');
+  const status = statusOf(record, await findRun(context, record));
+  if (status !== 'draft') throw notDraft(status, 'changed');
   refuseOnItsWay(record);
   const { listId = record.listId, name } = change;
   const topicId = change.topicId === undefined ? record.topicId : change.topicId;
@@ -138,17 +141,23 @@ export async function updateBroadcast(
   if (!(await store.updateBroadcast(scope, record, set, audit))) throw changedMeanwhile();
 }
 
-export const NOT_HANDED_OVER = { handedOverAt: null, scheduledAt: null, origin: null } as const;
+export const NOT_HANDED_OVER = {
+  handedOverAt: null,
+  scheduledAt: null,
+  startedAt: null,
+  endedAs: null,
+  origin: null,
+} as const;
 
-const FINISHED: readonly BroadcastRun['status'][] = ['sent', 'canceled', 'failed'];
+const REMOVABLE: readonly BroadcastStatus[] = ['draft', 'sent', 'canceled', 'failed'];
 
 /** Of a draft, or of one that is over: the emails that it was sent as stay. */
 export async function deleteBroadcast(context: ServiceContext, id: string): Promise<void> {
   const { scope, actor } = context;
   const record = await getRecord(context, id);
-  const run = await findRun(context, record);
-  if (run && !FINISHED.includes(run.status)) throw notDraft(run, 'removed');
-  if (!run) refuseOnItsWay(record);
+  const status = statusOf(record, await findRun(context, record));
+  if (!REMOVABLE.includes(status)) throw notDraft(status, 'removed');
+  if (status === 'draft') refuseOnItsWay(record);
   const audit = { actor: actorName(actor), action: 'broadcast.deleted', target: id };
   if (!(await store.deleteBroadcast(scope, record, audit))) throw changedMeanwhile();
 }
@@ -171,7 +180,15 @@ export async function getRecord(context: ServiceContext, id: string): Promise<st
   return record;
 }
 
-/** undefined where it is a draft. */
+/** Of what the Outbox does not keep any more, only that it was sent is known, and how that ended. */
+export function statusOf(
+  { startedAt, endedAs }: store.BroadcastRecord,
+  run: BroadcastRun | undefined,
+): BroadcastStatus {
+  return run?.status ?? endedAs ?? (startedAt === null ? 'draft' : 'sent');
+}
+
+/** undefined where the Outbox does not know it, as it knows no draft. */
 export async function findRun(
   context: ServiceContext,
   { id, handedOverAt }: store.BroadcastRecord,
@@ -183,7 +200,7 @@ export function broadcastsOf({ env, scope }: ServiceContext): BroadcastApi {
   return outboxOf(env, scope.accountId, CLAIM_SHARD).broadcastsOf(scope.accountId);
 }
 
-export function notDraft({ status }: Pick<BroadcastRun, 'status'>, what: string): AppError {
+export function notDraft(status: BroadcastStatus, what: string): AppError {
   return new AppError('conflict', { reason: `This broadcast is ${status}, and cannot be ${what}.` });
 }
 
@@ -263,9 +280,11 @@ async function insert(
 }
 
 function overviewOf(
-  { id, listId, topicId, createdAt, updatedAt }: store.BroadcastRecord,
+  record: store.BroadcastRecord,
   name: string,
   run: BroadcastRun | undefined,
 ): BroadcastOverview {
-  return { id, name, listId, topicId, createdAt, updatedAt, ...(run && { run }) };
+  const { id, listId, topicId, createdAt, updatedAt } = record;
+  const status = statusOf(record, run);
+  return { id, name, listId, topicId, createdAt, updatedAt, status, ...(run && { run }) };
 }

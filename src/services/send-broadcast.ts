@@ -20,6 +20,7 @@ import {
   getRecord,
   NOT_HANDED_OVER,
   notDraft,
+  statusOf,
   templateNotFound,
 } from './broadcasts.ts';
 import { recipientSelection } from './contact-pages.ts';
@@ -47,6 +48,8 @@ export async function sendBroadcast(
   const scheduledAtMs = timeOf(sending);
   const known = await findRun(context, record);
   if (known) return repeated(known, scheduledAtMs);
+  const status = statusOf(record, known);
+  if (status !== 'draft') throw notDraft(status, 'sent again');
   const fixed = await checkSendable(context, { content, ...audienceOf(record) }, sending);
   const nowMs = Date.now();
   const sealedContent = sealBroadcast(await getDataKeys(context), scope.accountId, id, fixed);
@@ -91,9 +94,12 @@ export async function cancelBroadcast(
   if (record.handedOverAt === null) throw isDraft('canceled');
   await insertAudit(scope, { actor: actorName(actor), action: 'broadcast.cancel_requested', target: id });
   const outcome = await broadcastsOf(context).cancel(id);
-  if (outcome === 'not_found') throw isDraft('canceled');
-  if (outcome === 'conflict') throw await refusal(context, record, 'canceled');
-  if (outcome !== 'draft_again') return outcome.run;
+  if (outcome === 'not_found' || outcome === 'conflict') throw await refusal(context, record, 'canceled');
+  if (outcome !== 'draft_again') {
+    const canceled = { actor: actorName(actor), action: 'broadcast.canceled', target: id };
+    await store.markEnded(scope, id, 'canceled', canceled);
+    return outcome.run;
+  }
   const audit = { actor: actorName(actor), action: 'broadcast.draft_again', target: id };
   // Whoever changed it in between found a draft already.
   await store.updateBroadcast(scope, record, NOT_HANDED_OVER, audit);
@@ -111,8 +117,7 @@ export async function steerBroadcast(
   if (record.handedOverAt === null) throw isDraft(done);
   await insertAudit(scope, { actor: actorName(actor), action: `broadcast.${verb}_requested`, target: id });
   const outcome = await broadcastsOf(context)[verb](id);
-  if (outcome === 'not_found') throw isDraft(done);
-  if (outcome === 'conflict') throw await refusal(context, record, done);
+  if (outcome === 'not_found' || outcome === 'conflict') throw await refusal(context, record, done);
   return outcome.run;
 }
 
@@ -125,7 +130,7 @@ function timeOf({ scheduledAt }: BroadcastSending): number | undefined {
 function repeated(run: BroadcastRun, scheduledAtMs: number | undefined): BroadcastRun {
   const isUnderWay = run.status === 'scheduled' || run.status === 'queued' || run.status === 'sending';
   if (isUnderWay && run.scheduledAtMs === scheduledAtMs) return run;
-  throw notDraft(run, 'sent again');
+  throw notDraft(run.status, 'sent again');
 }
 
 function audienceOf({ listId, topicId }: store.BroadcastRecord) {
@@ -197,6 +202,6 @@ async function refusal(
   record: store.BroadcastRecord,
   what: string,
 ): Promise<AppError> {
-  const run = await findRun(context, record);
-  return run ? notDraft(run, what) : isDraft(what);
+  const status = statusOf(record, await findRun(context, record));
+  return status === 'draft' ? isDraft(what) : notDraft(status, what);
 }

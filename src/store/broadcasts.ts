@@ -1,9 +1,9 @@
 /** What is to be sent to a list, and whether it was handed over to the Outbox. */
-import { and, eq } from 'drizzle-orm';
+import { and, eq, isNotNull, isNull } from 'drizzle-orm';
 import { type AuditEntry, auditOfChange } from './audit-log.ts';
 import { type AccountScope, atomically } from './db.ts';
 import { type Page, type PageOf, pageClauses, toPage } from './page.ts';
-import { broadcasts } from './schema/broadcasts.ts';
+import { type BroadcastEnd, broadcasts } from './schema/broadcasts.ts';
 
 export interface BroadcastRecord {
   readonly id: string;
@@ -13,6 +13,8 @@ export interface BroadcastRecord {
   readonly createdAt: number;
   readonly updatedAt: number;
   readonly handedOverAt: number | null;
+  readonly startedAt: number | null;
+  readonly endedAs: BroadcastEnd | null;
   readonly scheduledAt: number | null;
   readonly origin: string | null;
 }
@@ -31,6 +33,8 @@ const columns = {
   createdAt: broadcasts.createdAt,
   updatedAt: broadcasts.updatedAt,
   handedOverAt: broadcasts.handedOverAt,
+  startedAt: broadcasts.startedAt,
+  endedAs: broadcasts.endedAs,
   scheduledAt: broadcasts.scheduledAt,
   origin: broadcasts.origin,
 };
@@ -84,6 +88,35 @@ export async function updateBroadcast(
     auditOfChange(scope, audit),
   ] as const);
   return updated.meta.changes === 1;
+}
+
+/** Before anything of one that was handed over is sent. Safe to repeat. */
+export async function markStarted(scope: AccountScope, id: string, audit: AuditEntry): Promise<void> {
+  const isNew = and(isNotNull(broadcasts.handedOverAt), isNull(broadcasts.startedAt));
+  await atomically(scope, [
+    scope.db
+      .update(broadcasts)
+      .set({ startedAt: Date.now() })
+      .where(and(isBroadcast(scope, id), isNew)),
+    auditOfChange(scope, audit),
+  ]);
+}
+
+/** Safe to repeat. A cancel comes last: it is what somebody asked for. */
+export async function markEnded(
+  scope: AccountScope,
+  id: string,
+  endedAs: BroadcastEnd,
+  audit: AuditEntry,
+): Promise<void> {
+  const isNew = endedAs === 'canceled' ? isNotNull(broadcasts.startedAt) : isNull(broadcasts.endedAs);
+  await atomically(scope, [
+    scope.db
+      .update(broadcasts)
+      .set({ endedAs })
+      .where(and(isBroadcast(scope, id), isNew)),
+    auditOfChange(scope, audit),
+  ]);
 }
 
 /** False where the broadcast is not as it was at `knownAt`. */

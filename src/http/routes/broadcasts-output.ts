@@ -6,11 +6,12 @@ import type { BroadcastDetail, BroadcastOverview } from '../../services/broadcas
 import type { EmailOverview } from '../../services/read-emails.ts';
 import { isoTime } from '../pagination.ts';
 
-export function statusOf(run: BroadcastRun | undefined) {
-  return run?.status ?? ('draft' as const);
+/** What an act made of it. */
+export function steeredBody(id: string, run: BroadcastRun | undefined) {
+  return { object: 'broadcast' as const, id, status: run?.status ?? ('draft' as const) };
 }
 
-export function overviewBody({ id, name, listId, topicId, createdAt, run }: BroadcastOverview) {
+export function overviewBody({ id, name, listId, topicId, createdAt, status, run }: BroadcastOverview) {
   const isSent = run?.status === 'sent';
   return {
     id,
@@ -19,7 +20,7 @@ export function overviewBody({ id, name, listId, topicId, createdAt, run }: Broa
     audience_id: listId,
     list_id: listId,
     topic_id: topicId,
-    status: statusOf(run),
+    status,
     created_at: isoTime(createdAt),
     scheduled_at: timeOrNull(run?.scheduledAtMs),
     sent_at: timeOrNull(isSent ? run.finishedAtMs : undefined),

@@ -12,7 +12,7 @@ import { jsonBody, optionalJsonBody } from '../json-body.ts';
 import { listBody, pageQuery } from '../pagination.ts';
 import { idempotencyKeyOf, withRateHeaders } from '../sending.ts';
 import { queryOf } from '../validation.ts';
-import { detailBody, overviewBody, recipientBody, statusOf } from './broadcasts-output.ts';
+import { detailBody, overviewBody, recipientBody, steeredBody } from './broadcasts-output.ts';
 import { emailTemplate } from './emails-input.ts';
 import { sentBody } from './emails-output.ts';
 
@@ -129,22 +129,22 @@ export const broadcastRoutes = new Hono<AppTypes>()
     const { id } = c.req.param();
     const options = { scheduledAt: c.req.valid('json').scheduled_at, boundDomainId: c.get('boundDomainId') };
     const run = await sending.sendBroadcast(serviceContextOf(c), id, options);
-    return c.json({ object: 'broadcast', id, status: statusOf(run) });
+    return c.json(steeredBody(id, run));
   })
   .post('/:id/cancel', async (c) => {
     const { id } = c.req.param();
     const run = await sending.cancelBroadcast(serviceContextOf(c), id);
-    return c.json({ object: 'broadcast', id, status: statusOf(run) });
+    return c.json(steeredBody(id, run));
   })
   .post('/:id/pause', async (c) => {
     const { id } = c.req.param();
     const run = await sending.steerBroadcast(serviceContextOf(c), id, 'pause');
-    return c.json({ object: 'broadcast', id, status: statusOf(run) });
+    return c.json(steeredBody(id, run));
   })
   .post('/:id/resume', async (c) => {
     const { id } = c.req.param();
     const run = await sending.steerBroadcast(serviceContextOf(c), id, 'resume');
-    return c.json({ object: 'broadcast', id, status: statusOf(run) });
+    return c.json(steeredBody(id, run));
   })
   .post('/:id/duplicate', async (c) => {
     const made = await service.duplicateBroadcast(serviceContextOf(c), c.req.param('id'));

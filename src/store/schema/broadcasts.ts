@@ -1,6 +1,9 @@
 import { integer, primaryKey, sqliteTable, text } from 'drizzle-orm/sqlite-core';
 import { bytes } from './columns.ts';
 
+export const BROADCAST_ENDS = ['sent', 'canceled', 'failed'] as const;
+export type BroadcastEnd = (typeof BROADCAST_ENDS)[number];
+
 export const broadcasts = sqliteTable(
   'broadcasts',
   {
@@ -12,6 +15,8 @@ export const broadcasts = sqliteTable(
     createdAt: integer('created_at').notNull(),
     updatedAt: integer('updated_at').notNull(),
     handedOverAt: integer('handed_over_at'),
+    startedAt: integer('started_at'),
+    endedAs: text('ended_as', { enum: BROADCAST_ENDS }),
     scheduledAt: integer('scheduled_at'),
     /** Where its links lead. */
     origin: text('origin'),
