@@ -56,7 +56,6 @@ const MAX_PAGE_BYTES = 24 * 1024 * 1024;
 const MAX_PAGE_STEPS = 10_000_000;
 /** Of those who came onto the list in between, no more are taken along than leave the page a page. */
 const MAX_PAGE_CONTACTS = 1000;
-const TTL_MS = 10_000;
 
 const ready = new ExpiringCache<ReadyBroadcast>({
   ttlMs: 10 * 60_000,
@@ -64,7 +63,6 @@ const ready = new ExpiringCache<ReadyBroadcast>({
   maxWeight: 8 * 1024 * 1024,
   weightOf: ({ parsed }) => Object.values(parsed).reduce((sum, part) => sum + 2 * part.weight, 0),
 });
-const propertiesOf = new ExpiringCache<Properties>({ ttlMs: TTL_MS, maxEntries: 100 });
 
 /** All that one call is about. */
 interface Run {
@@ -122,8 +120,11 @@ export const broadcastJobs: BroadcastJobs = {
   async composePage(job, page) {
     const run = await openRun(job);
     if ('kind' in run) return run;
-    const contacts = await readRange(run, page.range);
-    const properties = await readProperties(run.context);
+    const [contacts, properties] = await Promise.all([
+      readRange(run, page.range),
+      // Anew each time: what was made a moment ago may be in the texts.
+      loadProperties(run.context),
+    ]);
     const budget = new RequestBudget(MAX_PAGE_BYTES, MAX_PAGE_STEPS);
     const messages: MessageToAccept[] = [];
     for (const contact of contacts) {
@@ -274,11 +275,6 @@ function readContent(
     if (record?.updatedAt !== updatedAt) return undefined;
     return readyBroadcast(openBroadcast(keys, scope.accountId, record));
   });
-}
-
-async function readProperties(context: ServiceContext): Promise<Properties> {
-  const found = await propertiesOf.find(context.scope.accountId, () => loadProperties(context));
-  return found ?? new Map();
 }
 
 function auditOf({ broadcastId }: BroadcastJob, action: string) {

@@ -17,12 +17,13 @@ const MIB = 1024 * 1024;
 const WITHOUT_JSON = /emails\/raw$|contacts\/imports$| \/(?:confirm$|u\/|preferences\/|join\/)/;
 /** Routes that act without reading a body, or where it may be left away: those have tests of their own. */
 const WITHOUT_BODY =
-  /\/(?:verify|suspend|resume|close|cancel|preview|publish|duplicate|resend-confirmation|rewrap|test|segments\/:segment|events\/:\w+\/replay|rotate)$/;
+  /\/(?:verify|suspend|resume|close|cancel|preview|publish|duplicate|resend-confirmation|rewrap|test|send|pause|segments\/:segment|events\/:\w+\/replay|rotate)$/;
 
 /** As the SDK sends it, and an empty one too. */
 const TAKES_A_LIST = /contacts\/:\w+\/topics$/;
 /** More than a route takes. */
-const tooMuchFor = (route: string) => (/v1\/(?:emails|templates)/.test(route) ? 16 * MIB : 128 * 1024);
+const tooMuchFor = (route: string) =>
+  /v1\/(?:emails|templates|broadcasts)/.test(route) ? 16 * MIB : 128 * 1024;
 
 let account: TestAccount;
 let routes: string[];

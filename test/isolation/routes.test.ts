@@ -148,6 +148,18 @@ const CASES: Record<string, Case> = {
     body: { unsubscribed: true },
   },
   'DELETE /v1/audiences/:id/contacts/:id': { kind: 'gone', id: 'list', also: 'contact' },
+  'POST /v1/broadcasts': { kind: 'body' },
+  'GET /v1/broadcasts': { kind: 'list', of: 'broadcast' },
+  'GET /v1/broadcasts/:id': { kind: 'object', id: 'broadcast' },
+  'PATCH /v1/broadcasts/:id': { kind: 'object', id: 'broadcast', body: { name: 'Taken over' } },
+  'DELETE /v1/broadcasts/:id': { kind: 'object', id: 'broadcast' },
+  'POST /v1/broadcasts/:id/send': { kind: 'object', id: 'broadcast' },
+  'POST /v1/broadcasts/:id/cancel': { kind: 'object', id: 'broadcast' },
+  'POST /v1/broadcasts/:id/pause': { kind: 'object', id: 'broadcast' },
+  'POST /v1/broadcasts/:id/resume': { kind: 'object', id: 'broadcast' },
+  'POST /v1/broadcasts/:id/duplicate': { kind: 'object', id: 'broadcast' },
+  'POST /v1/broadcasts/:id/test': { kind: 'object', id: 'broadcast', body: { to: 'b@example.com' } },
+  'GET /v1/broadcasts/:id/recipients': { kind: 'object', id: 'broadcast' },
   'POST /v1/contacts': { kind: 'body' },
   'GET /v1/contacts': { kind: 'list', of: 'contact' },
   'POST /v1/contacts/imports': { kind: 'body' },
@@ -258,6 +270,8 @@ beforeAll(async () => {
   owned.set('contact', await createdId('/v1/contacts', contact, owner));
   const template = { name: 'Private', alias: 'private', html: '<p>Private</p>' };
   owned.set('template', await createdId('/v1/templates', template, owner));
+  const broadcast = { from: 'a@owner.example', subject: 'Private', text: 'Private', list_id: list };
+  owned.set('broadcast', await createdId('/v1/broadcasts', broadcast, owner));
   const imported = await importOf(owner, 'email\nmember@imported.example\n');
   await importedBy(owner, imported);
   owned.set('contactImport', imported);
@@ -454,6 +468,23 @@ describe('isolation of accounts', () => {
       expect(await jsonOf(list)).toMatchObject({ data: [] });
     },
   );
+
+  it.each([
+    ['list_id', 'list'],
+    ['topic_id', 'topic'],
+    ['template', 'template'],
+  ] as const)('does not make a broadcast with the `%s` of another account', async (field, kind) => {
+    const list = await createdId('/v1/lists', { name: 'Own' }, stranger);
+    const answers: string[] = [];
+    for (const id of [owned.get(kind), newId(kind)]) {
+      const named = { [field]: kind === 'template' ? { id } : id };
+      const text = kind === 'template' ? {} : { text: 'x' };
+      const body = { from: 'a@stranger.example', subject: 'x', ...text, list_id: list, ...named };
+      answers.push(await fingerprint(await call('/v1/broadcasts', { key: stranger.key, body })));
+    }
+    expect(answers[0]).toBe(answers[1]);
+    expect(answers[0]).toMatch(new RegExp(`^\\[422,.*Invalid \`${field}`));
+  });
 
   it('does not send raw mail through a relay or from a domain of another account', async () => {
     const raw = (from: string) => `From: a@${from}\r\nTo: b@example.com\r\n\r\nx\r\n`;

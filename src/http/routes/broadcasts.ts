@@ -61,7 +61,7 @@ export const testBroadcastBody = z.strictObject({ to: address, contact: sampleCo
 export const RECIPIENT_TYPES = ['sent', 'delivered', 'bounced', 'suppressed'] as const;
 const UNKNOWN_TYPES = ['opened', 'clicked', 'complained', 'unsubscribed'] as const;
 export const recipientQuery = pageQuery.safeExtend({
-  type: z.enum([...RECIPIENT_TYPES, ...UNKNOWN_TYPES]),
+  type: z.enum([...RECIPIENT_TYPES, ...UNKNOWN_TYPES]).default('sent'),
   email: z.string().min(1).max(320).optional(),
   bounce_type: z.enum(['permanent', 'transient', 'undetermined']).optional(),
 });
