@@ -20,7 +20,6 @@ const noRequestLog = refused(
   'requests hold addresses and texts, and are kept nowhere but sealed in the ledger',
 );
 const noOauth = refused('there are API keys, and nobody else to grant access to');
-const lists = laterWith('with mailing lists');
 const incoming = laterWith('with incoming mail');
 
 export const SDK_SUPPORT: Readonly<Record<string, Support>> = {
@@ -48,16 +47,16 @@ export const SDK_SUPPORT: Readonly<Record<string, Support>> = {
   'batch.create': worksBut('also with attachments and `scheduledAt`'),
   'batch.send': worksBut('also with attachments and `scheduledAt`'),
 
-  'broadcasts.cancel': lists,
-  'broadcasts.clickedLinks': lists,
-  'broadcasts.create': lists,
-  'broadcasts.duplicate': lists,
-  'broadcasts.get': lists,
-  'broadcasts.list': lists,
-  'broadcasts.recipients': lists,
-  'broadcasts.remove': lists,
-  'broadcasts.send': lists,
-  'broadcasts.update': lists,
+  'broadcasts.cancel': worksBut('one that has not begun is a draft again'),
+  'broadcasts.clickedLinks': laterWith('clicks are not tracked'),
+  'broadcasts.create': worksBut('and `template`, of our own: see broadcasts.md'),
+  'broadcasts.duplicate': works,
+  'broadcasts.get': worksBut('with `progress` beside, and more states than the SDK knows'),
+  'broadcasts.list': works,
+  'broadcasts.recipients': worksBut('by `sent`, `delivered`, `bounced` and `suppressed`'),
+  'broadcasts.remove': worksBut('also one that is over'),
+  'broadcasts.send': works,
+  'broadcasts.update': works,
 
   'contactProperties.create': worksBut('and `is_filterable`, of our own: see lists.md'),
   'contactProperties.get': works,

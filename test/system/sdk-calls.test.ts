@@ -71,6 +71,30 @@ const member = async () => {
 };
 const templateIdOf = async () =>
   (await got(resend.templates.create({ name: 'One', html: '<p>Hello {{{NAME}}}</p>' }))).id;
+const broadcastId = async () => {
+  const draft = { from: 'News <sender@example.com>', subject: 'News', text: 'Hello' };
+  return (await got(resend.broadcasts.create({ ...draft, segmentId: await listId() }))).id;
+};
+/** To one reader, with what became of it. */
+const sentBroadcast = async () => {
+  const { segmentId, email: reader } = await member();
+  const made = await got(
+    resend.broadcasts.create({
+      name: 'Sent',
+      audienceId: segmentId,
+      segmentId,
+      from: 'News <sender@example.com>',
+      subject: 'News for {{{FIRST_NAME|you}}}',
+      html: '<p>Hello</p><a href="{{{RESEND_UNSUBSCRIBE_URL}}}">end</a>',
+      previewText: 'News',
+      replyTo: ['answers@example.com'],
+      topicId: await topicId(),
+      send: true,
+    }),
+  );
+  await client.until(`/v1/broadcasts/${made.id}`, ({ progress }) => progress?.delivered === 1);
+  return { id: made.id, reader };
+};
 const importId = async () => {
   const list = await listId();
   const topic = await topicId();
@@ -113,6 +137,52 @@ const CALLS: Readonly<Record<string, () => Promise<unknown>>> = {
   'audiences.list': () => got(resend.audiences.list()),
   'audiences.remove': async () => got(resend.audiences.remove(await listId())),
   'audiences.update': async () => got(resend.audiences.update(await listId(), { name: 'Renamed' })),
+  'broadcasts.create': sentBroadcast,
+  'broadcasts.cancel': async () => {
+    const id = await broadcastId();
+    await got(resend.broadcasts.send(id, { scheduledAt: later() }));
+    expect(await got(resend.broadcasts.get(id))).toMatchObject({ status: 'scheduled' });
+    const canceled = await got(resend.broadcasts.cancel(id));
+    expect(await got(resend.broadcasts.get(id))).toMatchObject({ status: 'draft' });
+    return canceled;
+  },
+  'broadcasts.duplicate': async () => got(resend.broadcasts.duplicate(await broadcastId())),
+  'broadcasts.get': async () => {
+    const { id } = await sentBroadcast();
+    const found = await got(resend.broadcasts.get(id));
+    expect(found).toMatchObject({
+      name: 'Sent',
+      status: 'sent',
+      preview_text: 'News',
+      reply_to: ['answers@example.com'],
+      sent_at: expect.stringMatching(/Z$/),
+    });
+    return found;
+  },
+  'broadcasts.list': async () => {
+    const id = await broadcastId();
+    const page = await got(resend.broadcasts.list({ limit: 1 }));
+    expect(page.data).toMatchObject([{ id, status: 'draft', sent_at: null }]);
+    return page;
+  },
+  'broadcasts.recipients': async () => {
+    const { id, reader } = await sentBroadcast();
+    const page = await got(resend.broadcasts.recipients(id, { type: 'delivered', email: reader }));
+    expect(page.data).toMatchObject([{ email: reader, contact_id: expect.stringMatching(/^con_/) }]);
+    expect((await got(resend.broadcasts.recipients(id, { type: 'bounced' }))).data).toEqual([]);
+    expect((await resend.broadcasts.recipients(id, { type: 'opened' })).error).toMatchObject({
+      name: 'invalid_parameter',
+    });
+    return page;
+  },
+  'broadcasts.remove': async () => got(resend.broadcasts.remove(await broadcastId())),
+  'broadcasts.send': async () => got(resend.broadcasts.send(await broadcastId())),
+  'broadcasts.update': async () => {
+    const id = await broadcastId();
+    const made = await got(resend.broadcasts.update(id, { subject: 'Other', segmentId: await listId() }));
+    expect(await got(resend.broadcasts.get(id))).toMatchObject({ subject: 'Other', text: 'Hello' });
+    return made;
+  },
   'contactProperties.create': propertyId,
   'contactProperties.get': async () => {
     const property = await got(resend.contactProperties.get(await propertyId()));
