@@ -379,6 +379,44 @@ describe('an email written as a template', () => {
     expect(Buffer.from(textAt(dry, 'mime_base64'), 'base64').toString()).toContain('<p>Hello Ann</p>');
   });
 
+  it('about a topic has the links by which its reader ends it, those of its header', async () => {
+    const topic = textAt(
+      await jsonOf(await post('/v1/topics', { name: 'Offers', default_subscription: 'opt_in' })),
+      'id',
+    );
+    const html =
+      '{{#if unsubscribe_url}}<a href="{{unsubscribe_url}}">end</a>{{/if}}<a href="{{{preferences_url}}}">all</a>';
+    const id = await published({ html, subject: 'x', text: '{{{RESEND_UNSUBSCRIBE_URL}}}' });
+    const body = email({ id }, { topic_id: topic });
+    const headers = { 'idempotency-key': 'with-links' };
+    const mail = await sent(body, headers);
+    const url = String(mail.text);
+    expect(url).toMatch(/^https:\/\/relay\.test\/u\/acc_[^"]+$/);
+    const preferences = url.replace('/u/', '/preferences/');
+    expect(mail.html).toBe(`<a href="${url}">end</a><a href="${preferences}">all</a>`);
+    // The page shows that the link is one.
+    expect((await call(new URL(url).pathname)).status).toBe(200);
+    expect((await sent(body, headers)).id).toBe(mail.id);
+    const dry = await jsonOf(await post('/v1/emails?dry_run=true', body));
+    const mime = Buffer.from(textAt(dry, 'mime_base64'), 'base64')
+      .toString()
+      .replace(/=?\r\n[ \t]*/g, '');
+    const named = /List-Unsubscribe: ?<([^>]+)>/.exec(mime)?.[1] ?? 'none';
+    expect(mime.split(named).length).toBeGreaterThan(3);
+    // Without a topic there is nothing to end; and a value of one's own is one's own.
+    expect(await refusalOf(await post('/v1/emails', email({ id })))).toEqual([
+      422,
+      'missing_field',
+      expect.stringContaining('preferences_url'),
+    ]);
+    const variables = { unsubscribe_url: 'https://a.example/u', preferences_url: 'b' };
+    const own = await sent(email({ id, variables: { ...variables, RESEND_UNSUBSCRIBE_URL: 'c' } }));
+    expect(own).toMatchObject({
+      html: '<a href="https://a.example/u">end</a><a href="b">all</a>',
+      text: 'c',
+    });
+  });
+
   it('is bounded in a batch by what all of them make together', async () => {
     const id = await published({ subject: 'x', html: '{{#each a}}{{b}}{{/each}}', text: '' });
     const a = Array.from({ length: 1000 }, () => 1);
