@@ -12,6 +12,8 @@ const NEVER_SUCCEEDS: Readonly<Record<string, string>> = {
   'POST /preferences/{token}': 'its token is in a mail',
   'GET /join/{token}': 'its token is in a mail',
   'POST /join/{token}': 'its token is in a mail',
+  'POST /v1/broadcasts/{id}/pause': 'a broadcast to few is over before the next request',
+  'POST /v1/broadcasts/{id}/resume': 'a broadcast to few is over before the next request',
 };
 const NEVER_REFUSES: Readonly<Record<string, string>> = {
   'GET /health': 'it needs no key, and reads nothing of the request',

@@ -26,9 +26,12 @@ const WANTED_STATES: Readonly<Record<string, string>> = {
   cancelEmail: 'msg-scheduled',
   updateEmail: 'msg-scheduled',
   rescheduleEmail: 'msg-scheduled',
+  updateBroadcast: 'brd-draft',
+  sendBroadcast: 'brd-draft',
+  cancelBroadcast: 'brd-scheduled',
 };
 
-const ID_KINDS = ['msg', 'key', 'rly', 'dom', 'acc', 'sup', 'evt', 'con', 'lst', 'top', 'prp'];
+const ID_KINDS = ['msg', 'key', 'rly', 'dom', 'acc', 'sup', 'evt', 'con', 'lst', 'top', 'prp', 'brd'];
 
 export function requestsTo(operation: Operation, values: Values): fc.Arbitrary<Plan> {
   const { method, parameters } = operation;

@@ -175,6 +175,8 @@ function hintsOf({ smtpPort, sinkUrl }: Surroundings): Record<string, fc.Arbitra
     ),
     audience_id: idToken('own', 'lst'),
     segment_id: idToken('own', 'lst'),
+    list_id: idToken('own', 'lst'),
+    topic_id: idToken('own', 'top'),
     topics: fc.array(
       fc.record({ id: idToken('own', 'top'), subscription: fc.constantFrom('opt_in', 'opt_out') }),
       { maxLength: 2 },

@@ -170,7 +170,11 @@ export class World {
   #rememberStates(actor: Actor, body: { data?: unknown }): void {
     const { data, ...object } = body;
     for (const one of Array.isArray(data) ? data : [object as Json]) {
-      if (typeof one?.id !== 'string' || !one.id.startsWith('msg_')) continue;
+      if (typeof one?.id !== 'string') continue;
+      if (one.id.startsWith('brd_') && typeof one.status === 'string') {
+        actor.own.add(`brd-${one.status}`, one.id);
+      }
+      if (!one.id.startsWith('msg_')) continue;
       if (typeof one.last_event === 'string') actor.own.add(`msg-${one.last_event}`, one.id);
       for (const { status } of one.deliveries ?? []) actor.own.add(`msg-${status}`, one.id);
     }
@@ -289,6 +293,12 @@ export class World {
     const list = await post('/v1/lists', { name: 'x' });
     const topic = { id: await post('/v1/topics', { name: 'x', default_subscription: 'opt_in' }) };
     const chosen = [{ ...topic, subscription: 'opt_in' }];
+    const draft = { list_id: list, from: `fuzz@${domain}`, subject: 'x', text: 'x' };
+    for (let each = 0; each < 4; each++) {
+      actor.own.add('brd-draft', await post('/v1/broadcasts', draft));
+      const later = { ...draft, send: true, scheduled_at: 'in 5 days' };
+      actor.own.add('brd-scheduled', await post('/v1/broadcasts', later));
+    }
     const contact = { email: 'member@example.net', segments: [list], topics: chosen };
     const member = await post('/v1/contacts', contact);
     for (const path of [
@@ -301,6 +311,7 @@ export class World {
       '/v1/lists',
       '/v1/topics',
       '/v1/contact-properties',
+      '/v1/broadcasts',
       `/v1/contacts/${member}/segments`,
       `/v1/emails/${withFile}/attachments`,
       `/v1/webhooks/${webhook}/events`,
