@@ -21,7 +21,11 @@ CREATE TABLE broadcasts (
   scheduled_at INTEGER,
   -- Where its links lead: whoever sends it has no request to take that from.
   origin TEXT,
+  -- Of the Idempotency-Key that it was created with, and of what that request said.
+  request_hash BLOB,
+  request_fingerprint BLOB,
   -- Last, because it may be long, and lists of broadcasts do without.
   sealed_content BLOB NOT NULL,
-  PRIMARY KEY (account_id, id)
+  PRIMARY KEY (account_id, id),
+  UNIQUE (account_id, request_hash)
 ) STRICT, WITHOUT ROWID;

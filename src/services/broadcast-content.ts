@@ -47,6 +47,8 @@ export interface BroadcastInput {
 export const OWN_VARIABLES: ReadonlySet<string> = new Set([...RESERVED_VARIABLES, ...LINK_VARIABLES]);
 const MAX_VALUES_BYTES = 64 * 1024;
 const MAX_PREVIEW_LENGTH = 2000;
+/** A row of D1 holds 2 MB. */
+const MAX_SEALED_BYTES = 1_800_000;
 
 /** What the input makes of the old content, checked but for what its template says. Every refusal names the field. */
 export function broadcastContentOf(input: BroadcastInput, old?: BroadcastContent): BroadcastContent {
@@ -148,7 +150,10 @@ export function sealBroadcast(
   id: string,
   content: BroadcastContent,
 ): Uint8Array {
-  return sealJson(keys, placeOf('sealed_content', accountId, id), content);
+  const sealed = sealJson(keys, placeOf('sealed_content', accountId, id), content);
+  // Control characters take six times their length in JSON.
+  if (sealed.byteLength > MAX_SEALED_BYTES) throw refusal('html', 'has too many control characters');
+  return sealed;
 }
 
 export function openBroadcast(

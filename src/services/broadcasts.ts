@@ -4,6 +4,7 @@ import { AppError } from '../errors.ts';
 import { isId, newId } from '../ids.ts';
 import { type BroadcastApi, type BroadcastRun, CLAIM_SHARD, outboxOf } from '../outbox/client.ts';
 import * as store from '../store/broadcasts.ts';
+import { isUniqueFault } from '../store/faults.ts';
 import { findLists } from '../store/lists.ts';
 import type { Page, PageOf } from '../store/page.ts';
 import { findTopics } from '../store/topics.ts';
@@ -62,19 +63,26 @@ interface Written {
   readonly content: BroadcastContent;
 }
 
-/** `fieldOfList`: what the request calls the id of the list. `check` may throw before anything is written. */
+export interface CreateOptions {
+  /** What the request calls the id of the list. */
+  readonly fieldOfList: string;
+  /** May throw before anything is written. */
+  readonly check?: (draft: Written) => Promise<unknown>;
+  readonly request?: store.BroadcastRequest | undefined;
+}
+
 export async function createBroadcast(
   context: ServiceContext,
   input: BroadcastDraftInput,
-  fieldOfList: string,
-  check?: (draft: Written) => Promise<unknown>,
+  { fieldOfList, check, request }: CreateOptions,
 ): Promise<string> {
   const { listId, name, topicId = null } = input;
   if (listId === undefined) throw new AppError('missing_field', { field: fieldOfList });
   const content = await checkedContent(context, input);
   await checkAudience(context, { listId, topicId, fieldOfList });
   await check?.({ listId, topicId, content });
-  return insert(context, { name: name ?? UNTITLED, listId, topicId, content }, 'broadcast.created');
+  const broadcast = { name: name ?? UNTITLED, listId, topicId, content };
+  return insert(context, broadcast, { action: 'broadcast.created', request });
 }
 
 export async function duplicateBroadcast(context: ServiceContext, id: string): Promise<string> {
@@ -82,7 +90,7 @@ export async function duplicateBroadcast(context: ServiceContext, id: string): P
   const { fixed: _fixed, ...written } = content;
   const { listId, topicId } = record;
   const copy = { name: `${name} (copy)`, listId, topicId, content: written };
-  return insert(context, copy, 'broadcast.duplicated');
+  return insert(context, copy, { action: 'broadcast.duplicated' });
 }
 
 export async function getBroadcast(context: ServiceContext, id: string): Promise<BroadcastDetail> {
@@ -257,7 +265,7 @@ async function checkAudience(
 async function insert(
   context: ServiceContext,
   broadcast: Written & { readonly name: string },
-  action: string,
+  { action, request }: { readonly action: string; readonly request?: store.BroadcastRequest | undefined },
 ): Promise<string> {
   await refuseUnconfirmed(context);
   const { scope, actor } = context;
@@ -275,8 +283,15 @@ async function insert(
     updatedAt: nowMs,
     ...NOT_HANDED_OVER,
   };
-  await store.insertBroadcast(scope, row, { actor: actorName(actor), action, target: id });
-  return id;
+  try {
+    const audit = { actor: actorName(actor), action, target: id };
+    await store.insertBroadcast(scope, row, { request, audit });
+    return id;
+  } catch (error) {
+    // The same request, at the same moment.
+    if (isUniqueFault(error)) throw new AppError('idempotency_in_progress');
+    throw error;
+  }
 }
 
 function overviewOf(

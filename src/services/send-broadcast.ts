@@ -12,9 +12,7 @@ import { findSendingAccount, getDataKeys } from './account-state.ts';
 import { type BroadcastContent, OWN_VARIABLES, sealBroadcast } from './broadcast-content.ts';
 import { readyBroadcast } from './broadcast-mail.ts';
 import {
-  type BroadcastDraftInput,
   broadcastsOf,
-  createBroadcast,
   findRun,
   getOpen,
   getRecord,
@@ -59,7 +57,7 @@ export async function sendBroadcast(
     origin: originOf(context) ?? null,
     sealedContent,
   };
-  const action = scheduledAtMs === undefined ? 'broadcast.sent' : 'broadcast.scheduled';
+  const action = scheduledAtMs === undefined ? 'broadcast.handed_over' : 'broadcast.scheduled';
   const audit = { actor: actorName(actor), action, target: id };
   if (!(await store.updateBroadcast(scope, record, set, audit))) throw changedMeanwhile();
   const run = await broadcastsOf(context).start({
@@ -68,20 +66,6 @@ export async function sendBroadcast(
   });
   // Another request may have been faster.
   return repeated(run, scheduledAtMs);
-}
-
-/** As a draft, and sent at once or later. What cannot be sent is not created. */
-export async function createAndSend(
-  context: ServiceContext,
-  input: BroadcastDraftInput,
-  options: BroadcastSending & { readonly fieldOfList: string },
-): Promise<string> {
-  timeOf(options);
-  const id = await createBroadcast(context, input, options.fieldOfList, (draft) =>
-    checkSendable(context, draft, options),
-  );
-  await sendBroadcast(context, id, options);
-  return id;
 }
 
 /** One that has not begun is a draft again; of one that has, nothing more is sent. */
@@ -121,7 +105,7 @@ export async function steerBroadcast(
   return outcome.run;
 }
 
-function timeOf({ scheduledAt }: BroadcastSending): number | undefined {
+export function timeOf({ scheduledAt }: BroadcastSending): number | undefined {
   if (scheduledAt === undefined) return undefined;
   return readScheduledTime(scheduledAt, 'scheduled_at', Date.now()).atMs;
 }
@@ -138,7 +122,7 @@ function audienceOf({ listId, topicId }: store.BroadcastRecord) {
 }
 
 /** The content as it will be sent. Throws whatever would keep it from being sent. */
-async function checkSendable(
+export async function checkSendable(
   context: ServiceContext,
   draft: {
     readonly content: BroadcastContent;

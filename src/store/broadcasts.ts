@@ -1,6 +1,7 @@
 /** What is to be sent to a list, and whether it was handed over to the Outbox. */
-import { and, eq, isNotNull, isNull } from 'drizzle-orm';
+import { and, eq, isNotNull, isNull, sql } from 'drizzle-orm';
 import { type AuditEntry, auditOfChange } from './audit-log.ts';
+import { hexOf } from './blobs.ts';
 import { type AccountScope, atomically } from './db.ts';
 import { type Page, type PageOf, pageClauses, toPage } from './page.ts';
 import { type BroadcastEnd, broadcasts } from './schema/broadcasts.ts';
@@ -23,6 +24,12 @@ export interface BroadcastWithContent extends BroadcastRecord {
   readonly sealedContent: Uint8Array;
 }
 
+/** Of the request that created it; keyed hashes. */
+export interface BroadcastRequest {
+  readonly hash: Uint8Array;
+  readonly fingerprint: Uint8Array;
+}
+
 export type BroadcastChange = Partial<Omit<BroadcastWithContent, 'id' | 'createdAt' | 'updatedAt'>>;
 
 const columns = {
@@ -40,16 +47,33 @@ const columns = {
 };
 const allColumns = { ...columns, sealedContent: broadcasts.sealedContent };
 
+/** Throws where another one was created by this request. */
 export async function insertBroadcast(
   scope: AccountScope,
   broadcast: BroadcastWithContent,
-  audit: AuditEntry,
+  options: { readonly request?: BroadcastRequest | undefined; readonly audit: AuditEntry },
 ): Promise<void> {
   const { db, accountId } = scope;
+  const { request, audit } = options;
+  const named = request && { requestHash: request.hash, requestFingerprint: request.fingerprint };
   await atomically(scope, [
-    db.insert(broadcasts).values({ accountId, ...broadcast }),
+    db.insert(broadcasts).values({ accountId, ...broadcast, ...named }),
     auditOfChange(scope, audit),
   ]);
+}
+
+/** What an earlier request with this hash created, and what it said. */
+export async function findRequested(
+  scope: AccountScope,
+  hash: Uint8Array,
+): Promise<(BroadcastRecord & { readonly fingerprint: Uint8Array | null }) | undefined> {
+  const rows = await scope.db
+    .select({ ...columns, fingerprint: broadcasts.requestFingerprint })
+    .from(broadcasts)
+    .where(
+      and(eq(broadcasts.accountId, scope.accountId), sql`${broadcasts.requestHash} = unhex(${hexOf(hash)})`),
+    );
+  return rows[0];
 }
 
 export async function findBroadcast(

@@ -152,6 +152,12 @@ export const broadcastDocs: ResourceDocs = {
       operationId: 'createBroadcast',
       summary: 'Create a broadcast',
       description: 'As a draft; with `send` it is sent at once, or at `scheduled_at`.',
+      headers: z.object({
+        'Idempotency-Key': IDEMPOTENCY_KEY.meta({
+          description:
+            'A repeated request with the same key and body makes no other broadcast, as long as that one is kept.',
+        }),
+      }),
       body: {
         schema: describeFields(createBroadcastBody, {
           ...texts,
@@ -161,7 +167,13 @@ export const broadcastDocs: ResourceDocs = {
         example: inputExample,
       },
       responses: { 201: { description: 'It is there.', schema: named, example: namedExample } },
-      errors: [...CHECKS, 'field_refused'],
+      errors: [
+        ...CHECKS,
+        'field_refused',
+        'invalid_idempotency_key',
+        'idempotency_mismatch',
+        'idempotency_in_progress',
+      ],
     },
     'GET /v1/broadcasts': {
       operationId: 'listBroadcasts',

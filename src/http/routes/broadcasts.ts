@@ -3,6 +3,7 @@ import * as z from 'zod';
 import { AppError } from '../../errors.ts';
 import { listBroadcastRecipients } from '../../services/broadcast-recipients.ts';
 import * as service from '../../services/broadcasts.ts';
+import { createBroadcastOnce } from '../../services/create-broadcast.ts';
 import * as sending from '../../services/send-broadcast.ts';
 import { sendEmails } from '../../services/send-emails.ts';
 import { MAX_CONTENT_BYTES } from '../../services/template-content.ts';
@@ -13,7 +14,7 @@ import { listBody, pageQuery } from '../pagination.ts';
 import { idempotencyKeyOf, withRateHeaders } from '../sending.ts';
 import { queryOf } from '../validation.ts';
 import { detailBody, overviewBody, recipientBody, steeredBody } from './broadcasts-output.ts';
-import { emailTemplate } from './emails-input.ts';
+import { addresses, emailTemplate } from './emails-input.ts';
 import { sentBody } from './emails-output.ts';
 
 /** Escapes make JSON longer than what it says. */
@@ -31,10 +32,7 @@ const fields = {
   list_id: id.optional(),
   from: address.nullable().optional(),
   subject: z.string().max(2000).nullable().optional(),
-  reply_to: z
-    .union([address, z.array(address).max(50)])
-    .nullable()
-    .optional(),
+  reply_to: addresses.nullable().optional(),
   preview_text: z.string().nullable().optional(),
   html: z.string().nullable().optional(),
   text: z.string().nullable().optional(),
@@ -100,10 +98,13 @@ export const broadcastRoutes = new Hono<AppTypes>()
     if (scheduledAt !== undefined && !send) {
       throw new AppError('invalid_field', { field: 'scheduled_at', reason: 'goes only with `send: true`' });
     }
-    const options = { scheduledAt, boundDomainId: c.get('boundDomainId'), fieldOfList };
-    const made = send
-      ? await sending.createAndSend(context, draftOf(body), options)
-      : await service.createBroadcast(context, draftOf(body), fieldOfList);
+    const made = await createBroadcastOnce(context, draftOf(body), {
+      send,
+      scheduledAt,
+      fieldOfList,
+      boundDomainId: c.get('boundDomainId'),
+      idempotencyKey: idempotencyKeyOf(c),
+    });
     return c.json({ object: 'broadcast', id: made }, 201);
   })
   .get('/', queryOf(pageQuery), async (c) => {

@@ -6,7 +6,7 @@ import type { ServiceContext } from '../../services/service-context.ts';
 import { readTemplatedEmail } from '../../services/templated-email.ts';
 import { validate } from '../validation.ts';
 
-const addresses = z.union([z.string().max(1000), z.array(z.string().max(1000)).max(50)]);
+export const addresses = z.union([z.string().max(1000), z.array(z.string().max(1000)).max(50)]);
 const tagPart = z.string().regex(/^[A-Za-z0-9_-]{1,256}$/);
 export const MAX_BATCH = 100;
 

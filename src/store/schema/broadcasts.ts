@@ -1,4 +1,4 @@
-import { integer, primaryKey, sqliteTable, text } from 'drizzle-orm/sqlite-core';
+import { integer, primaryKey, sqliteTable, text, unique } from 'drizzle-orm/sqlite-core';
 import { bytes } from './columns.ts';
 
 export const BROADCAST_ENDS = ['sent', 'canceled', 'failed'] as const;
@@ -20,7 +20,12 @@ export const broadcasts = sqliteTable(
     scheduledAt: integer('scheduled_at'),
     /** Where its links lead. */
     origin: text('origin'),
+    requestHash: bytes('request_hash'),
+    requestFingerprint: bytes('request_fingerprint'),
     sealedContent: bytes('sealed_content').notNull(),
   },
-  (table) => [primaryKey({ columns: [table.accountId, table.id] })],
+  (table) => [
+    primaryKey({ columns: [table.accountId, table.id] }),
+    unique().on(table.accountId, table.requestHash),
+  ],
 );
