@@ -7,19 +7,11 @@ import { join } from 'node:path';
 import { build } from 'esbuild';
 import { convertV4MiniflareOptions, Log, LogLevel, Miniflare } from 'miniflare';
 import { makeStateFolder } from './state-folder.ts';
+import { ADMIN_TOKEN, TEST_SETTINGS } from './test-settings.ts';
 
 const ROOT = join(import.meta.dirname, '../..');
-export const ADMIN_TOKEN = 'test-admin-token-0123456789abcdefghij';
 
-export const TEST_SETTINGS: Readonly<Record<string, string>> = {
-  ADMIN_TOKEN,
-  MASTER_KEYS: '1:AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=',
-  EHLO_NAME: 'relay.test',
-  ALLOW_PRIVATE_RELAYS: 'true',
-  ALLOW_PLAINTEXT_RELAYS: 'true',
-  ALLOW_PRIVATE_WEBHOOKS: 'true',
-  DNS_RESOLVER_URL: 'none',
-};
+export { ADMIN_TOKEN, TEST_SETTINGS };
 
 export interface RelayOptions {
   readonly settings?: Readonly<Record<string, string>>;

@@ -49,6 +49,7 @@ interface Wait {
 export class BroadcastRunner {
   private readonly context: RunnerContext;
   private readonly rooms: ShardRooms;
+  private readonly pollMs: number;
   private readonly waits = new Map<string, Wait>();
   private readonly counting = new Map<string, { readonly counted: number; readonly cursor?: string }>();
   /** Smaller pages, while the quota has no room for whole ones. */
@@ -60,7 +61,8 @@ export class BroadcastRunner {
 
   constructor(context: RunnerContext) {
     this.context = context;
-    this.rooms = new ShardRooms(context.partOf);
+    this.pollMs = Math.min(ROOM_POLL_MS, context.retryMs);
+    this.rooms = new ShardRooms(context.partOf, this.pollMs);
   }
 
   /** It comes back to its work by itself, unless the object ends. */
@@ -309,8 +311,7 @@ export class BroadcastRunner {
     const before = this.waits.get(id);
     const isNews = before?.hindrance !== hindrance;
     const sinceMs = isNews ? nowMs : before.sinceMs;
-    const [shortest, longest] =
-      hindrance === 'backlog' ? [ROOM_POLL_MS, retryMs] : [retryMs, LONGEST_WAIT_MS];
+    const [shortest, longest] = hindrance === 'backlog' ? [this.pollMs, retryMs] : [retryMs, LONGEST_WAIT_MS];
     const waitMs = Math.min(longest, Math.max(shortest, nowMs - sinceMs));
     this.waits.set(id, { hindrance, sinceMs, untilMs: nowMs + waitMs });
     // A backlog comes and goes with every page.

@@ -1,20 +1,20 @@
 /** Which shard takes the next page of a broadcast: each in its turn, as long as not too much waits there. */
 import type { BroadcastPartApi, Room } from './part-api.ts';
 
-/** A shard that was full is asked again after so long. */
-const ASK_AGAIN_MS = 1000;
-
 interface Known extends Room {
   readonly readAtMs: number;
 }
 
 export class ShardRooms {
   private readonly partOf: (shard: number) => BroadcastPartApi;
+  private readonly askAgainMs: number;
   private readonly known = new Map<number, Known>();
   private last = -1;
 
-  constructor(partOf: (shard: number) => BroadcastPartApi) {
+  /** A shard that was full is asked again after `askAgainMs`. */
+  constructor(partOf: (shard: number) => BroadcastPartApi, askAgainMs: number) {
     this.partOf = partOf;
+    this.askAgainMs = askAgainMs;
   }
 
   /** undefined where all are full. Throws where none is known to have room, and one of them does not answer. */
@@ -48,7 +48,7 @@ export class ShardRooms {
 
   private async roomOf(shard: number, shards: number, wanted: number): Promise<Room> {
     const known = this.known.get(shard);
-    const isFresh = known !== undefined && Date.now() - known.readAtMs < ASK_AGAIN_MS;
+    const isFresh = known !== undefined && Date.now() - known.readAtMs < this.askAgainMs;
     // What it sends meanwhile only makes more room. Shard 0 is here, and costs nothing to ask.
     if (known && shard !== 0 && (isFresh || isEnough(known, wanted))) return known;
     const room = { ...(await this.partOf(shard).room(shards)), readAtMs: Date.now() };
