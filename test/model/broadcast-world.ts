@@ -55,6 +55,12 @@ export class BroadcastWorld {
   isKilled = false;
   /** Called at each await. */
   onStep: (step: string) => void = () => {};
+  /** Called when the process has begun anew. */
+  onRestart: () => void = () => {};
+  /** Messages that reached their end at an upstream server. */
+  sent = 0;
+  /** What shard 0 asked to be woken for when it last looked. */
+  alarmAtMs: number | undefined;
   readonly log: string[] = [];
   private readonly disks;
   private readonly env: Env;
@@ -93,6 +99,7 @@ export class BroadcastWorld {
     this.isKilled = false;
     if (loses) for (const disk of this.disks) disk.lose();
     this.start();
+    this.onRestart();
   }
 
   join(count: number): string[] {
@@ -107,7 +114,9 @@ export class BroadcastWorld {
       for (let sent = 0; sent < limit; sent++) {
         const item = ledger.queue.take(Date.now());
         if (!item) break;
-        end(ledger, item, status);
+        // As the pump does it.
+        if (ledger.parts.isStopping(item.progress.broadcastId)) ledger.cancel(item.id, Date.now());
+        else if (end(ledger, item, status)) this.sent++;
       }
       office.noteProgress();
     }
@@ -128,6 +137,12 @@ export class BroadcastWorld {
     throw new Error(`it did not come about: ${this.log.slice(-20).join(' ')}`);
   }
 
+  /** The same with no kill any more: what follows may look around. */
+  async untilAlive(isSo: () => Promise<boolean>, { loses = true } = {}): Promise<void> {
+    this.killAt = Number.POSITIVE_INFINITY;
+    await this.until(isSo, { loses });
+  }
+
   async statusOf(id: string): Promise<string | undefined> {
     return (await this.office.find([id]))[0]?.status;
   }
@@ -141,11 +156,14 @@ export class BroadcastWorld {
 
   private start(): void {
     const life = ++this.life;
-    this.shards = this.disks.map(({ storage }) => this.objectOn(storage, life));
+    this.shards = this.disks.map(({ storage }, index) => this.objectOn(storage, { index, life }));
     for (const { office } of this.shards) office.kick();
   }
 
-  private objectOn(disk: DurableObjectStorage, life: number): Shard {
+  private objectOn(
+    disk: DurableObjectStorage,
+    { index, life }: { readonly index: number; readonly life: number },
+  ): Shard {
     const storage = this.storageOf(disk, life);
     const database = new LedgerDatabase(storage);
     const ledger = new Ledger(database);
@@ -165,7 +183,17 @@ export class BroadcastWorld {
       onAccepted: () => {},
     });
     const settings = settingsOf(this.env);
-    const office = new BroadcastOffice({ database, ledger, settings, acceptance, sync, onRest: () => {} });
+    const onRest = () => {
+      if (index === 0) this.alarmAtMs = office.nextAlarmAt(Date.now());
+    };
+    const office: BroadcastOffice = new BroadcastOffice({
+      database,
+      ledger,
+      settings,
+      acceptance,
+      sync,
+      onRest,
+    });
     const jobs = { importSlice: () => Promise.reject(new Error('none')), broadcasts: this.jobsOf(life) };
     office.open({ accountId: ACCOUNT, env: this.env, jobs: () => jobs }, {} as SendingStateReader);
     return { ledger, acceptance, office };
@@ -275,11 +303,12 @@ function hashOf(name: string): Uint8Array {
   return new Uint8Array(createHash('sha256').update(name).digest());
 }
 
-function end(ledger: Ledger, item: LedgerItem, status: DeliveryState['status']): void {
+function end(ledger: Ledger, item: LedgerItem, status: DeliveryState['status']): boolean {
   const at = (now: DeliveryState['status'], from: LedgerItem) =>
     advance(from.progress, new Map([[0, { status: now, attempts: 1, updatedAtMs: 1 }]]), []);
   const dot = { relayId: 'rly_x', recipients: [0], sha256: 'h', pending: true };
   const [atDot] = ledger.commit([{ item, progress: at('sending', item), replies: undefined, dot }]);
-  if (!atDot?.dot?.pending) return;
+  if (!atDot?.dot?.pending) return false;
   ledger.commit([{ item: atDot, progress: at(status, atDot), replies: undefined, dot: undefined }]);
+  return true;
 }

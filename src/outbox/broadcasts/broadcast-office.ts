@@ -76,6 +76,8 @@ export class BroadcastOffice {
   async start({ id, scheduledAtMs }: { readonly id: string; readonly scheduledAtMs?: number }) {
     const run = this.table.find(id) ?? this.table.insert(id, scheduledAtMs);
     this.kick();
+    // In the same turn: what is on disk has its alarm, or neither is there.
+    this.context.onRest();
     return this.answered(run);
   }
 
@@ -165,6 +167,7 @@ export class BroadcastOffice {
     if (!change) return 'conflict';
     const changed = Object.keys(change).length > 0 ? this.table.change(id, () => change) : run;
     this.kick();
+    this.context.onRest();
     return { run: await this.answered(changed ?? run) };
   }
 

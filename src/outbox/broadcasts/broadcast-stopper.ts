@@ -9,6 +9,8 @@ import type { Ledger } from '../ledger/ledger.ts';
 const MESSAGES_PER_STEP = 500;
 /** What is at its dot has a verdict, or is in doubt, after a while. */
 const AGAIN_MS = 1000;
+/** The broadcast's id is of another machine's clock than the ids of its messages. */
+const CLOCK_SKEW_MS = 10 * 60 * 1000;
 
 export interface StopperContext {
   readonly accountId: string;
@@ -58,7 +60,7 @@ export class BroadcastStopper {
   /** True where none of its messages can be sent any more. */
   private async cancelAll(id: string): Promise<boolean> {
     const { ledger, accountId, sync } = this.context;
-    let after: string | undefined = firstMessageIdAt(idTimeMs(id));
+    let after: string | undefined = firstMessageIdAt(Math.max(0, idTimeMs(id) - CLOCK_SKEW_MS));
     let isOver = true;
     while (after !== undefined) {
       const step = ledger.cancelOfBroadcast(id, { after, limit: MESSAGES_PER_STEP }, Date.now());
