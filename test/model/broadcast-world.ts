@@ -48,6 +48,8 @@ export class BroadcastWorld {
   refusal: BroadcastRefusal | undefined;
   quota: Quota | undefined;
   readonly unreachable = new Set<number>();
+  /** Pages to other shards arrive after it. */
+  onTheWay: Promise<void> | undefined;
   shardCount: number;
   /** Counts the awaits of the process; it is killed at this one. */
   killAt = Number.POSITIVE_INFINITY;
@@ -231,7 +233,10 @@ export class BroadcastWorld {
     return {
       broadcastPartsOf: () => parts,
       accept: (request: Parameters<Acceptance['accept']>[0]) =>
-        called('accept', () => acceptance.accept(request)),
+        called('accept', async () => {
+          await this.onTheWay;
+          return acceptance.accept(request);
+        }),
     };
   }
 

@@ -146,6 +146,21 @@ describe('a broadcast', () => {
     },
   );
 
+  test('that is canceled has a page refused that arrives only then', async () => {
+    const { world, id } = await begun({ shards: 3, contacts: 9, waiting: 3 });
+    let arrive = () => {};
+    world.onTheWay = new Promise((resolve) => {
+      arrive = resolve;
+    });
+    await world.until(() => world.log.at(-1) === 'accept', { sends: false });
+    expect(await world.office.cancel(id)).toMatchObject({ run: { status: 'canceled', queued: 3 } });
+    arrive();
+    await world.until(() => world.log.includes('accept answered'), { sends: false });
+    await world.until(async () => (await runOf(world, id)).counts.canceled === 3);
+    expect(await runOf(world, id)).toMatchObject({ queued: 3 });
+    expect(world.mailed()).toHaveLength(3);
+  });
+
   test('is canceled whole where its id comes of a clock that runs ahead', async () => {
     const world = new BroadcastWorld({ waiting: 4 });
     world.join(4);
