@@ -120,7 +120,8 @@ const settingsFields = z.object({
   BACKLOG_LIMIT: whole(100_000, 1),
   /** Messages of broadcasts that wait in one Outbox for their first attempt: what other mail may have to wait behind. */
   BROADCAST_WAITING: whole(1000, 1),
-  BODY_RETENTION_DAYS: whole(7, 1),
+  /** Both are the default of every account, and the longest that one can have. 0: gone with the last delivery. */
+  BODY_RETENTION_DAYS: whole(7),
   METADATA_RETENTION_DAYS: whole(30, 1),
   IDEMPOTENCY_DAYS: whole(7, 1),
   /** How many pairs of message and term the index of lists writes at once. */

@@ -38,6 +38,7 @@ export type * from './broadcasts/broadcast-api.ts';
 export type * from './imports/import-api.ts';
 export * from './imports/import-content.ts';
 export * from './message-content.ts';
+export * from './retention.ts';
 export * from './shards.ts';
 export { fixedTermsOf, keyedTerm, recipientKey, type Term } from './terms.ts';
 export * from './usage.ts';

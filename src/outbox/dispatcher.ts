@@ -104,7 +104,9 @@ export class Dispatcher {
       try {
         return await prepareMessage(ledger.messages, item, summary, { accountId, keys: sending.keys });
       } catch (error) {
-        logError('message_unreadable', error, { account_id: accountId, message_id: item.id });
+        // What is canceled meanwhile may have lost its content.
+        if (!ledger.queue.isRevoked(item.id))
+          logError('message_unreadable', error, { account_id: accountId, message_id: item.id });
         const context = this.contextOf(pool, item);
         const step = applyFaultBeforeDot(
           item.progress,

@@ -44,6 +44,7 @@ import type { QuotaPart } from './quota-grants.ts';
 import type { LeaseAnswer, LeaseRequest } from './quota-keeper.ts';
 import { Registration } from './registration.ts';
 import { relayReports } from './relay-reports.ts';
+import { RetentionKeeper } from './retention-keeper.ts';
 import { DEFAULT_RELAY_ID, SendingStateReader } from './sending-state.ts';
 import { CLAIM_SHARD, shardOf } from './shards.ts';
 import { Simulator } from './simulator.ts';
@@ -54,8 +55,6 @@ import type { EventPosition } from './webhooks/event-id.ts';
 import { EventOffice } from './webhooks/event-office.ts';
 import type { EventPayload } from './webhooks/event-payload.ts';
 import type { AttemptResult } from './webhooks/retry-plan.ts';
-
-const SWEEP_EVERY_MS = 60 * 60 * 1000;
 
 export class Outbox extends DurableObject<Env> implements OutboxApi {
   private readonly importOffice: ImportOffice;
@@ -70,13 +69,15 @@ export class Outbox extends DurableObject<Env> implements OutboxApi {
   private simulator: Simulator | undefined;
   private books: Bookkeeper | undefined;
   private alarmAtMs: number | undefined;
-  private sweepAtMs = 0;
+  private readonly retention: RetentionKeeper;
+  private state: SendingStateReader | undefined;
 
   constructor(ctx: DurableObjectState, env: Env) {
     super(ctx, env);
     this.settings = settingsOf(env);
     this.database = new LedgerDatabase(ctx.storage);
     this.ledger = new Ledger(this.database, this.settings.LIST_SEGMENT_TERMS);
+    this.retention = new RetentionKeeper(this.database, this.ledger, this.settings);
     this.events = new EventOffice(env, this.database, this.ledger, () => this.arm());
     this.importOffice = new ImportOffice(this.database, this.settings, () => this.arm());
     this.registration = new Registration(env, this.database);
@@ -293,6 +294,8 @@ export class Outbox extends DurableObject<Env> implements OutboxApi {
     this.importOffice.refresh();
     this.broadcasts.refresh();
     this.kick();
+    // What it keeps is looked after also where it has nothing to send.
+    await this.readState();
   }
 
   async wake(): Promise<void> {
@@ -317,9 +320,10 @@ export class Outbox extends DurableObject<Env> implements OutboxApi {
   override async alarm(): Promise<void> {
     this.alarmAtMs = undefined;
     try {
-      this.sweep(Date.now());
+      void this.readState();
+      this.retention.sweep(Date.now());
       this.ledger.messages.staging.sweep(Date.now() - this.settings.STAGING_KEPT_MS);
-      this.importOffice.sweep(Date.now());
+      this.importOffice.sweep(Date.now(), this.retention.metadataDays);
       this.broadcasts.sweep(Date.now());
       this.registration.ensure();
       this.kick();
@@ -329,14 +333,9 @@ export class Outbox extends DurableObject<Env> implements OutboxApi {
     this.arm();
   }
 
-  private sweep(nowMs: number): void {
-    if (nowMs < this.sweepAtMs) return;
-    this.sweepAtMs = nowMs + SWEEP_EVERY_MS;
-    this.ledger.sweep(nowMs, {
-      bodies: this.settings.BODY_RETENTION_DAYS,
-      metadata: this.settings.METADATA_RETENTION_DAYS,
-      claims: this.settings.IDEMPOTENCY_DAYS,
-    });
+  /** For what the object is told with it. Whoever needs the state itself reads it again, and hears of faults. */
+  private async readState(): Promise<void> {
+    await this.state?.read().catch(() => {});
   }
 
   /** The first call that writes anything tells whose object this is. */
@@ -350,7 +349,8 @@ export class Outbox extends DurableObject<Env> implements OutboxApi {
   }
 
   private pumpFor(accountId: string): Pump {
-    const state = new SendingStateReader(this.env, accountId);
+    const state = new SendingStateReader(this.env, accountId, (kept) => this.retention.learn(kept));
+    this.state = state;
     const { ledger, settings } = this;
     const shard = Number(this.database.readMeta('shard') ?? '0');
     this.events.open({ accountId, shard }, state);

@@ -16,6 +16,7 @@ import {
 } from '../store/sending-state.ts';
 import { findSuppressedHashes } from '../store/suppressions.ts';
 import { checkRelayHost } from '../web/relay-host.ts';
+import { type Retention, retentionInForce } from './retention.ts';
 import { SuppressionCheck } from './suppression-check.ts';
 import { unwantedCheck } from './unwanted-recipients.ts';
 
@@ -45,13 +46,17 @@ export interface SendingState {
 export class SendingStateReader {
   private readonly env: Env;
   private readonly accountId: string;
+  private readonly onRetention: ((kept: Retention) => void) | undefined;
   readonly suppressions: SuppressionCheck;
   readonly unwanted: SuppressionCheck;
   private lastKeys: readonly SealingKey[] = [];
   private known: { state: SendingState; readAtMs: number } | undefined;
+  private timesForgotten = 0;
 
-  constructor(env: Env, accountId: string) {
+  /** `onRetention` is told what the account keeps each time that it is read. */
+  constructor(env: Env, accountId: string, onRetention?: (kept: Retention) => void) {
     this.env = env;
+    this.onRetention = onRetention;
     this.accountId = accountId;
     this.suppressions = new SuppressionCheck(
       (hashes) => findSuppressedHashes(this.scope, hashes),
@@ -70,6 +75,7 @@ export class SendingStateReader {
     const settings = settingsOf(this.env);
     const nowMs = Date.now();
     if (this.known && nowMs - this.known.readAtMs < settings.SENDING_STATE_TTL_MS) return this.known.state;
+    const { timesForgotten } = this;
     const found = await findSendingState(this.scope);
     const keys = (found?.dataKeys ?? []).map((key) =>
       unwrapDataKey(settings.MASTER_KEYS, this.accountId, key),
@@ -83,8 +89,11 @@ export class SendingStateReader {
       relays: found && found.relays.length > 0 ? own : this.defaultRelay(),
       webhooks: found?.webhooks ?? [],
     };
-    this.known = { state, readAtMs: nowMs };
     this.lastKeys = keys;
+    // What was asked before a change is answered, and not remembered.
+    if (timesForgotten !== this.timesForgotten) return state;
+    this.known = { state, readAtMs: nowMs };
+    if (found) this.onRetention?.(retentionInForce(settings, found.retention));
     return state;
   }
 
@@ -95,6 +104,7 @@ export class SendingStateReader {
 
   forget(): void {
     this.known = undefined;
+    this.timesForgotten++;
   }
 
   /** Checked again here, because the deployment's rules may have become stricter since the relay was saved. */

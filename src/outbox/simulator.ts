@@ -79,7 +79,8 @@ export class Simulator {
         policyOf: () => policy,
       });
     } catch (error) {
-      logError('message_unreadable', error, { account_id: accountId, message_id: item.id });
+      if (!ledger.tests.isRevoked(item.id))
+        logError('message_unreadable', error, { account_id: accountId, message_id: item.id });
       const open = openRecipients(item.progress);
       const step = applyFaultBeforeDot(item.progress, open, 'content_unreadable', this.contextOf(item));
       await books.commit([{ item, step, ...dot }]);

@@ -3,6 +3,7 @@ import { unwrapDataKey } from '../crypto/data-key.ts';
 import { keyedHash, type SealedPlace, type SealingKey, seal, unseal } from '../crypto/seal.ts';
 import { type Env, settingsOf } from '../env.ts';
 import { AppError } from '../errors.ts';
+import { type Retention, retentionInForce } from '../outbox/client.ts';
 import type { AccountRow } from '../store/accounts.ts';
 
 export const COMPANY_SIZES = ['1-10', '11-50', '51-200', '201-1000', '1001+'] as const;
@@ -22,6 +23,8 @@ export type AccountRecord = Profile &
     'id' | 'status' | 'shards' | 'inDoubtPolicy' | 'dailyQuota' | 'monthlyQuota' | 'createdAt'
   > & {
     readonly isConfirmed: boolean;
+    /** As it is in force. */
+    readonly retention: Retention;
   };
 
 export const EMPTY_PROFILE: Profile = {
@@ -35,7 +38,8 @@ export const EMPTY_PROFILE: Profile = {
 export function openAccount(env: Env, row: AccountRow): AccountRecord {
   const { id, status, shards, inDoubtPolicy, dailyQuota, monthlyQuota, createdAt, unconfirmed } = row;
   const rest = { id, status, shards, inDoubtPolicy, dailyQuota, monthlyQuota, createdAt };
-  return { ...openProfile(env, row), ...rest, isConfirmed: unconfirmed === 0 };
+  const retention = retentionInForce(settingsOf(env), row);
+  return { ...openProfile(env, row), ...rest, retention, isConfirmed: unconfirmed === 0 };
 }
 
 export function openProfile(env: Env, row: AccountRow): Profile {

@@ -3,7 +3,7 @@ import { unwrapDataKey } from '../crypto/data-key.ts';
 import type { SealingKey } from '../crypto/seal.ts';
 import { type Env, settingsOf } from '../env.ts';
 import { AppError } from '../errors.ts';
-import type { Quota } from '../outbox/client.ts';
+import { type Quota, type Retention, retentionInForce } from '../outbox/client.ts';
 import { parseRelayUrl } from '../smtp/relay-url.ts';
 import type { AccountScope } from '../store/db.ts';
 import { findDomainsByNames } from '../store/domains.ts';
@@ -22,6 +22,7 @@ export interface AccountState {
   readonly isUnconfirmed: boolean;
   /** Absent where there is no limit at all. */
   readonly quota?: Quota;
+  readonly retention: Retention;
   /** Lowest number first: the last one seals. */
   readonly dataKeys: readonly SealingKey[];
   readonly relayIds: readonly string[];
@@ -50,6 +51,7 @@ export function findAccountState(env: Env, scope: AccountScope): Promise<Account
       shards: state.shards,
       isUnconfirmed: state.isUnconfirmed,
       ...quotaOf(env, state),
+      retention: retentionInForce(settingsOf(env), state.retention),
       dataKeys: state.dataKeys.map((wrapped) => unwrapDataKey(MASTER_KEYS, scope.accountId, wrapped)),
       relayIds: state.relays.map((relay) => relay.id),
       hasRelay:

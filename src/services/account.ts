@@ -1,7 +1,8 @@
 /** What an account knows of itself, and may change of itself. */
+import { type Env, settingsOf } from '../env.ts';
 import { AppError } from '../errors.ts';
-import { outboxOf } from '../outbox/client.ts';
-import { updateAccount } from '../store/accounts.ts';
+import { outboxOf, type Retention, retentionInForce } from '../outbox/client.ts';
+import { type AccountChange, type AccountRow, updateAccount } from '../store/accounts.ts';
 import type { InDoubtPolicy } from '../store/schema/accounts.ts';
 import {
   type AccountRecord,
@@ -25,9 +26,13 @@ export interface OwnAccount {
 /** Absent fields stay. */
 export interface OwnChange {
   readonly inDoubtPolicy?: InDoubtPolicy | undefined;
+  /** null: as the deployment keeps it. */
+  readonly retention?: { readonly [field in keyof Retention]?: number | null | undefined } | undefined;
   /** `email` only while no address is confirmed. */
   readonly profile: { readonly [field in keyof Profile]?: Profile[field] | undefined };
 }
+
+type ChangedSettings = Pick<AccountChange, 'inDoubtPolicy' | 'bodyDays' | 'metadataDays'>;
 
 /** Each further one means that another change got in between. */
 const MAX_ATTEMPTS = 5;
@@ -40,9 +45,13 @@ export async function changeOwnAccount(context: ServiceContext, change: OwnChang
   const fields = Object.fromEntries(
     Object.entries(change.profile).filter(([, value]) => value !== undefined),
   ) as Partial<Profile>;
-  if (Object.keys(fields).length === 0 && change.inDoubtPolicy === undefined) return getOwnAccount(context);
+  const settings = {
+    ...(change.inDoubtPolicy !== undefined && { inDoubtPolicy: change.inDoubtPolicy }),
+    ...daysOf(change.retention ?? {}),
+  };
+  if (Object.keys(fields).length === 0 && Object.keys(settings).length === 0) return getOwnAccount(context);
   for (let attempt = 0; attempt < MAX_ATTEMPTS; attempt++) {
-    const account = await tryChange(context, change.inDoubtPolicy, fields);
+    const account = await tryChange(context, settings, fields);
     if (!account) continue;
     await refreshOutboxes(context, account.shards);
     return withState(context, account);
@@ -53,7 +62,7 @@ export async function changeOwnAccount(context: ServiceContext, change: OwnChang
 /** undefined where another change got in between. */
 async function tryChange(
   context: ServiceContext,
-  inDoubtPolicy: InDoubtPolicy | undefined,
+  settings: ChangedSettings,
   fields: Partial<Profile>,
 ): Promise<AccountRecord | undefined> {
   const { env, scope, actor } = context;
@@ -65,11 +74,12 @@ async function tryChange(
       reason: 'the address of this account is confirmed',
     });
   }
+  refuseLongRetention(env, row, settings);
   const profile = { ...before, ...fields };
   const changed = await updateAccount(
     scope,
     {
-      ...(inDoubtPolicy !== undefined && { inDoubtPolicy }),
+      ...settings,
       ...(Object.keys(fields).length > 0 && {
         profile: {
           before: row.sealedProfile,
@@ -82,7 +92,7 @@ async function tryChange(
       actor: actorName(actor),
       action: 'account.updated',
       target: scope.accountId,
-      details: detailsOf(inDoubtPolicy, fields),
+      details: detailsOf(settings, fields),
     },
   );
   if (!changed) throw new AppError('not_found', { what: 'Account' });
@@ -91,13 +101,41 @@ async function tryChange(
   return changed.isChanged ? openAccount(env, changed.account) : undefined;
 }
 
+function daysOf({ bodyDays, metadataDays }: NonNullable<OwnChange['retention']>): ChangedSettings {
+  return { ...(bodyDays !== undefined && { bodyDays }), ...(metadataDays !== undefined && { metadataDays }) };
+}
+
+/** What is asked for by name is what comes into force, or is refused. */
+function refuseLongRetention(env: Env, row: AccountRow, { bodyDays, metadataDays }: ChangedSettings): void {
+  const longest = retentionInForce(settingsOf(env));
+  const wanted = {
+    bodyDays: bodyDays === undefined ? row.bodyDays : bodyDays,
+    metadataDays: metadataDays === undefined ? row.metadataDays : metadataDays,
+  };
+  const inForce = retentionInForce(settingsOf(env), wanted);
+  const refuse = (field: string, reason: string) => {
+    throw new AppError('field_refused', { field: `retention.${field}`, reason });
+  };
+  if (metadataDays && metadataDays > longest.metadataDays) {
+    refuse('metadata_days', `this deployment keeps metadata for at most ${longest.metadataDays} days`);
+  }
+  if (bodyDays && bodyDays > longest.bodyDays) {
+    refuse('body_days', `this deployment keeps content for at most ${longest.bodyDays} days`);
+  }
+  if (bodyDays && bodyDays > inForce.bodyDays) {
+    refuse('body_days', `content is kept no longer than metadata, and that for ${inForce.metadataDays} days`);
+  }
+}
+
 /** Which fields, never what was in them. */
-function detailsOf(inDoubtPolicy: InDoubtPolicy | undefined, fields: Partial<Profile>) {
+function detailsOf({ inDoubtPolicy, bodyDays, metadataDays }: ChangedSettings, fields: Partial<Profile>) {
   const others = Object.keys(fields).filter((field) => field !== 'name');
   return {
     renamed: fields.name !== undefined,
     ...(others.length > 0 && { fields: others.join(' ') }),
     ...(inDoubtPolicy !== undefined && { in_doubt_policy: inDoubtPolicy }),
+    ...(bodyDays !== undefined && { body_days: bodyDays }),
+    ...(metadataDays !== undefined && { metadata_days: metadataDays }),
   };
 }
 

@@ -4,7 +4,7 @@ import { newDataKey, wrapDataKey } from '../crypto/data-key.ts';
 import { type Env, settingsOf } from '../env.ts';
 import { AppError } from '../errors.ts';
 import { newId } from '../ids.ts';
-import { CLAIM_SHARD, outboxOf } from '../outbox/client.ts';
+import { CLAIM_SHARD, outboxOf, retentionInForce } from '../outbox/client.ts';
 import {
   type AccountRow,
   findAccount,
@@ -73,6 +73,7 @@ export async function createAccount(
       isConfirmed: !isUnconfirmed,
       dailyQuota: null,
       monthlyQuota: null,
+      retention: retentionInForce(settingsOf(env)),
       createdAt,
     },
     apiKey: { id: apiKey.id, token },

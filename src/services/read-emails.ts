@@ -3,6 +3,8 @@ import type { SealingKey } from '../crypto/seal.ts';
 import { AppError } from '../errors.ts';
 import { MAX_SHARDS, parseMessageId } from '../ids.ts';
 import {
+  contentKeptUntil,
+  type DeliveryStatus,
   type LedgerMessage,
   type MessageHead,
   type MessageSummary,
@@ -13,7 +15,7 @@ import {
   outboxOf,
   recipientNamesOf,
 } from '../outbox/client.ts';
-import { countShards, getDataKeys } from './account-state.ts';
+import { countShards, findAccountState, getDataKeys } from './account-state.ts';
 import { type EmailFilter, messageFilterOf } from './email-filter.ts';
 import type { Page, PageOf } from './listing.ts';
 import type { ServiceContext } from './service-context.ts';
@@ -29,7 +31,11 @@ export interface EmailOverview {
 export interface EmailDetail extends EmailOverview {
   /** Absent once the body's retention is over. */
   readonly head: MessageHead | undefined;
+  /** Until when its content is kept at least; absent while a delivery has yet to end, and where it goes with that. */
+  readonly contentUntilMs?: number;
 }
+
+const UNENDED: readonly DeliveryStatus[] = ['queued', 'scheduled', 'sending', 'deferred', 'in_doubt'];
 
 /** Newest first. Only of what the filter lets through is a page made. */
 export async function listEmails(
@@ -90,11 +96,20 @@ export async function getEmail(context: ServiceContext, id: string): Promise<Ema
   const outbox = outboxOf(env, scope.accountId, needed - 1);
   const message = await outbox.findMessage(id);
   if (!message) throw new AppError('not_found', { what: 'Email' });
-  const [keys, head] = await Promise.all([getDataKeys(context), outbox.findHead(id)]);
+  const [account, head] = await Promise.all([findAccountState(env, scope), outbox.findHead(id)]);
+  if (!account) throw new AppError('unavailable');
+  const { dataKeys: keys, retention } = account;
+  const isKept =
+    head && retention.bodyDays > 0 && message.deliveries.every(({ status }) => !UNENDED.includes(status));
   return {
     ...overviewOf(keys, scope.accountId, message),
     head: head && openHead(keys, { accountId: scope.accountId, id }, head),
+    ...(isKept && { contentUntilMs: contentKeptUntil(retention, timesOf(message)) }),
   };
+}
+
+function timesOf({ id, acceptedAtMs, scheduledAtMs = 0 }: LedgerMessage) {
+  return { createdAtMs: parseMessageId(id)?.createdAtMs ?? acceptedAtMs, scheduledAtMs };
 }
 
 /** How many shards the account must have for the message to be its own; 0 for what is no message id. */

@@ -20,6 +20,8 @@ export interface AccountRow {
   readonly unconfirmed: number;
   readonly dailyQuota: number | null;
   readonly monthlyQuota: number | null;
+  readonly bodyDays: number | null;
+  readonly metadataDays: number | null;
   readonly createdAt: number;
 }
 
@@ -37,6 +39,8 @@ export const accountColumns = {
   unconfirmed: accounts.unconfirmed,
   dailyQuota: accounts.dailyQuota,
   monthlyQuota: accounts.monthlyQuota,
+  bodyDays: accounts.bodyDays,
+  metadataDays: accounts.metadataDays,
   createdAt: accounts.createdAt,
 };
 
@@ -149,6 +153,8 @@ export interface AccountChange {
   readonly inDoubtPolicy?: InDoubtPolicy;
   readonly dailyQuota?: number | null;
   readonly monthlyQuota?: number | null;
+  readonly bodyDays?: number | null;
+  readonly metadataDays?: number | null;
   readonly unconfirmed?: 0;
   readonly profile?: {
     /** Undone by another change meanwhile, this one matches nothing. */

@@ -60,6 +60,8 @@ export interface SendingState {
   readonly isUnconfirmed: boolean;
   readonly dailyQuota: number | null;
   readonly monthlyQuota: number | null;
+  /** In days; null: as the settings say. */
+  readonly retention: { readonly bodyDays: number | null; readonly metadataDays: number | null };
   /** Lowest number first; the last one seals. */
   readonly dataKeys: readonly WrappedDataKey[];
   /** Oldest first. */
@@ -81,6 +83,8 @@ export async function findSendingState(scope: AccountScope): Promise<SendingStat
         unconfirmed: accounts.unconfirmed,
         dailyQuota: accounts.dailyQuota,
         monthlyQuota: accounts.monthlyQuota,
+        bodyDays: accounts.bodyDays,
+        metadataDays: accounts.metadataDays,
       })
       .from(accounts)
       .where(eq(accounts.accountId, accountId)),
@@ -123,6 +127,7 @@ export async function findSendingState(scope: AccountScope): Promise<SendingStat
     isUnconfirmed: account.unconfirmed === 1,
     dailyQuota: account.dailyQuota,
     monthlyQuota: account.monthlyQuota,
+    retention: { bodyDays: account.bodyDays, metadataDays: account.metadataDays },
     dataKeys: keys,
     hasSuppressions: anySuppression.length > 0,
     webhooks,

@@ -28,6 +28,7 @@ describe('the account of a key', () => {
       postal_address: null,
       status: 'active',
       in_doubt_policy: 'retry',
+      retention: { body_days: 7, metadata_days: 30 },
       quotas: {
         daily: { limit: null, used: 0, resets_at: expect.stringMatching(/T00:00:00\.000Z$/) },
         monthly: { limit: null, used: 0, resets_at: expect.stringMatching(/-01T00:00:00\.000Z$/) },

@@ -52,6 +52,14 @@ const ownAccount = z
     ...ownerFields,
     status: z.enum(['active', 'suspended', 'closed']).meta({ description: 'Only an active account sends.' }),
     in_doubt_policy: z.enum(['retry', 'hold']),
+    retention: z
+      .object({
+        body_days: z.int().min(0).meta({ description: '0: content goes with the end of the last delivery.' }),
+        metadata_days: z.int().min(1),
+      })
+      .meta({
+        description: 'What is in force. The day a message was made, or is scheduled for, does not count.',
+      }),
     created_at: isoTime,
     quotas: z.object({ daily: quotaState, monthly: quotaState }).meta({
       description: 'Recipients in this UTC day and month.',
@@ -72,6 +80,7 @@ const example = {
   ...OWNER_EXAMPLE,
   status: 'active',
   in_doubt_policy: 'retry',
+  retention: { body_days: 7, metadata_days: 30 },
   created_at: EXAMPLE_TIME,
   quotas: {
     daily: { limit: 1000, used: 17, resets_at: '2026-11-25T00:00:00.000Z' },
@@ -98,6 +107,8 @@ export const accountDocs: ResourceDocs = {
           ...OWNER_TEXTS,
           in_doubt_policy:
             'What to do when a connection is lost after the final dot: `retry` sends a byte-identical copy, `hold` waits for your decision.',
+          retention:
+            'How many days texts, headers and attachments are kept (`body_days`; 0: until the last delivery has ended), and addresses, subjects, states and events (`metadata_days`). Null: as the deployment keeps them, which is also the most. What is already older goes at once where the change reaches the ledger, and with the next sweep (within a day) where it does not.',
         }),
         example: { in_doubt_policy: 'hold' },
       },

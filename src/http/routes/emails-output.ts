@@ -52,13 +52,17 @@ function deliveriesBody({ message, recipients, replies }: EmailOverview) {
 }
 
 export function detailBody(detail: EmailDetail) {
-  const { message, summary, head, recipients } = detail;
+  const { message, summary, head, recipients, contentUntilMs } = detail;
   return {
     object: 'email' as const,
     ...overviewBody(detail),
     message_id: head?.raw?.messageId ?? `<${message.id}@${summary.from.domain}>`,
     text: head?.text ?? null,
     html: head?.html ?? null,
+    content: {
+      available: head !== undefined,
+      kept_until: contentUntilMs === undefined ? null : isoTime(contentUntilMs),
+    },
     possible_duplicates: message.possibleDuplicates,
     timeline: message.timeline.map((event) => ({
       type: event.type,

@@ -102,6 +102,14 @@ const detail = z
     message_id: z.string().meta({ description: 'The `Message-ID` header.' }),
     text: z.string().nullable().meta({ description: '`null` also once the body is no longer kept.' }),
     html: z.string().nullable(),
+    content: z
+      .object({
+        available: z.boolean().meta({ description: 'False: texts, headers and attachments are gone.' }),
+        kept_until: isoTime
+          .nullable()
+          .meta({ description: 'Null while a delivery has yet to end, and once the content is gone.' }),
+      })
+      .meta({ description: 'Whether the content is still kept (see `retention` of the account).' }),
     possible_duplicates: z.int().min(0).meta({ description: 'Copies there may be more than one.' }),
     timeline: z.array(timelineEvent),
   })
@@ -153,6 +161,7 @@ const detailExample = {
   message_id: `<${id}@mail.example.com>`,
   text: emailExample.text,
   html: null,
+  content: { available: true, kept_until: '2026-12-02T00:00:00.000Z' },
   possible_duplicates: 0,
   timeline: [
     {

@@ -57,10 +57,9 @@ export class ImportOffice {
     this.importer?.refresh();
   }
 
-  sweep(nowMs: number): void {
-    const { STAGING_KEPT_MS, METADATA_RETENTION_DAYS } = this.settings;
+  sweep(nowMs: number, metadataDays: number): void {
     if (this.table.overview.isEmpty) return;
-    this.table.sweep(nowMs - STAGING_KEPT_MS, nowMs - METADATA_RETENTION_DAYS * DAY_MS);
+    this.table.sweep(nowMs - this.settings.STAGING_KEPT_MS, nowMs - metadataDays * DAY_MS);
   }
 
   /** When the object has to be woken for them. */

@@ -11,6 +11,7 @@ import type { AcceptRequest, IdempotencyClaim } from '../client.ts';
 import type { LedgerDatabase } from './database.ts';
 import type { MessageTable } from './message-table.ts';
 import { DAY_MS, dayOf } from './partitions.ts';
+import { isSwept } from './retention.ts';
 
 export type Claimed =
   | { readonly kind: 'new' }
@@ -82,6 +83,8 @@ export function findClaimedIds(
   const [first = ''] = ids;
   if (messages.find(first)) return { kind: 'same', ids };
   const createdAtMs = parseMessageId(first)?.createdAtMs;
+  // Retention may have been shorter than it is now: what it took is not to be sent anew.
+  if (createdAtMs !== undefined && isSwept(db, dayOf(createdAtMs))) return { kind: 'same', ids };
   // The ledger takes no id that is further off than a day, so an old one needs no fence.
   if (createdAtMs === undefined || nowMs - createdAtMs > DAY_MS) return { kind: 'fenced' };
   for (const day of db.partitions.daysOf('claims')) {

@@ -22,7 +22,7 @@ import { recoverEvents } from './event-recovery.ts';
 import { MessageList } from './message-list.ts';
 import { CLOSED, type DotRecord, DUE, HELD, type LedgerItem, phaseOf, TEST, WAITING } from './message-row.ts';
 import { MessageTable } from './message-table.ts';
-import { type KeptDays, sweep } from './retention.ts';
+import { dropEndedContent, type KeptDays, sweep } from './retention.ts';
 import { TermIndex } from './term-index.ts';
 import { TestQueue } from './test-queue.ts';
 import { DUE_AT_ONCE_MS, WorkQueue } from './work-queue.ts';
@@ -48,6 +48,8 @@ export class Ledger {
   private readonly lists: MessageList;
   private openCount: number;
   private duplicates: number;
+  /** False: content goes with the end of its message. */
+  private keepsContent = true;
 
   /** `segmentPairs`: how much of the index is written at once. */
   constructor(db: LedgerDatabase, segmentPairs?: number) {
@@ -230,6 +232,15 @@ export class Ledger {
     this.queue.saveLowWater();
   }
 
+  /** Whether the content of messages is kept when they end. What has ended before is not touched. */
+  keepContent(isKept: boolean): void {
+    this.keepsContent = isKept;
+  }
+
+  dropEndedContent(nowMs: number): void {
+    dropEndedContent(this.db, nowMs);
+  }
+
   sweep(nowMs: number, kept: KeptDays): void {
     const { partitions } = this.db;
     const days = partitions.daysOf('messages').length;
@@ -285,7 +296,9 @@ export class Ledger {
   private writeChange({ item, progress, replies, dot }: ItemChange): LedgerItem {
     // At the dot, the way back to the message stays as it is: a restart must find it.
     const place = dot?.pending ? item : this.placeOf(item.id, progress);
-    const changed = { ...item, progress, replies, dot, phase: place.phase, dueAtMs: place.dueAtMs };
+    const moved = { ...item, progress, replies, dot, phase: place.phase, dueAtMs: place.dueAtMs };
+    const isEnd = moved.phase === CLOSED && !this.keepsContent;
+    const changed = isEnd ? this.messages.dropContent(moved) : moved;
     this.queueOf(progress).reschedule(item.id, item.dueAtMs, changed.dueAtMs);
     this.messages.update(changed);
     this.index.addChange(item, changed);

@@ -12,6 +12,9 @@ export const HELD = 3;
 /** Sent with a test key: found by its row in `test_due`, and out of sight of everything that opens a socket. */
 export const TEST = 4;
 
+/** The number of the first piece of what has none any more: of no piece that ever was. */
+export const NO_PIECES = 2 ** 52;
+
 /** What was written down before a final dot left: enough to know what is in doubt, and to make the same copy. */
 export interface DotRecord {
   readonly relayId: string;

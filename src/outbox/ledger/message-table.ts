@@ -11,6 +11,7 @@ import {
   type LedgerItem,
   MESSAGE_COLUMNS,
   type MessageRow,
+  NO_PIECES,
   publicMessageOf,
   TEST,
   WAITING,
@@ -55,6 +56,21 @@ export class MessageTable {
   takeHead(item: LedgerItem): Uint8Array[] {
     const piece = this.fresh.take(item.id);
     return piece ? [piece] : this.headPieces(item);
+  }
+
+  /**
+   * In the transaction that ends a message: its content goes. Returns it as it is then, to be written: the numbers of its
+   * pieces may be given to others.
+   */
+  dropContent(item: LedgerItem): LedgerItem {
+    this.fresh.take(item.id);
+    const table = this.tableOf('contents', item.id);
+    const { firstPiece, headPieces, attachmentPieces } = item;
+    if (table) {
+      const beyond = firstPiece + headPieces + attachmentPieces;
+      this.db.all(`DELETE FROM ${table} WHERE piece_number >= ? AND piece_number < ?`, firstPiece, beyond);
+    }
+    return { ...item, firstPiece: NO_PIECES, headPieces: 0, attachmentPieces: 0 };
   }
 
   private headPieces(item: LedgerItem): Uint8Array[] {
@@ -203,11 +219,15 @@ export class MessageTable {
     return true;
   }
 
-  update({ id, phase, progress, replies, dot }: LedgerItem): void {
+  update({ id, phase, progress, replies, dot, ...content }: LedgerItem): void {
     this.db.all(
       `UPDATE ${this.db.partitions.make('messages', dayOfId(id))}
-       SET phase = ?, progress = ?, replies = ?, dot = ? WHERE id = ?`,
+       SET phase = ?, first_piece = ?, head_pieces = ?, attachment_pieces = ?, progress = ?, replies = ?, dot = ?
+       WHERE id = ?`,
       phase,
+      content.firstPiece,
+      content.headPieces,
+      content.attachmentPieces,
       JSON.stringify(progress),
       replies ? blobOf(replies) : null,
       dot ? JSON.stringify(dot) : null,

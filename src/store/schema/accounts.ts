@@ -22,6 +22,9 @@ export const accounts = sqliteTable('accounts', {
   /** Null: as the settings say; -1: no limit. */
   dailyQuota: integer('daily_quota'),
   monthlyQuota: integer('monthly_quota'),
+  /** Null: as the settings say. */
+  bodyDays: integer('body_days'),
+  metadataDays: integer('metadata_days'),
   inviteId: text('invite_id'),
   createdAt: integer('created_at').notNull(),
   updatedAt: integer('updated_at').notNull(),
