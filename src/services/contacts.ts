@@ -7,7 +7,8 @@ import { AppError } from '../errors.ts';
 import { isId, newId } from '../ids.ts';
 import { parseMailbox } from '../mime/address.ts';
 import * as store from '../store/contacts.ts';
-import { isForeignKeyFault, isUniqueFault } from '../store/faults.ts';
+import { eraseContact } from '../store/erase-contact.ts';
+import { isUniqueFault } from '../store/faults.ts';
 import * as members from '../store/lists.ts';
 import { findSuppression } from '../store/suppressions.ts';
 import { recordAccountEvents } from './account-events.ts';
@@ -22,7 +23,7 @@ import {
   loadProperties,
   type PropertyValue,
 } from './contact-properties.ts';
-import { joinableLists, listNotFound } from './lists.ts';
+import { joinableLists, pendingIds } from './lists.ts';
 import { actorName, type ServiceContext } from './service-context.ts';
 import { erasedAddress } from './suppressions.ts';
 import { checkTopics, putSubscriptions, type TopicChoice } from './topics.ts';
@@ -149,7 +150,7 @@ export async function deleteContact(
   const known = await findSuppression(scope, { addressHash });
   const suppressionId = known?.id ?? newId('suppression');
   const audit = { actor: actorName(actor), action: 'contact.deleted', target: contact.id };
-  const isGone = await store.eraseContact(scope, contact.id, {
+  const isGone = await eraseContact(scope, contact.id, {
     suppression: {
       id: suppressionId,
       erased: erasedAddress(keys, scope.accountId, suppressionId),
@@ -161,66 +162,6 @@ export async function deleteContact(
   });
   if (isGone) await tell(context, 'contact.deleted', contact, listIds);
   return contact.id;
-}
-
-/** Returns the id of the contact. */
-export async function joinList(context: ServiceContext, idOrEmail: string, listId: string): Promise<string> {
-  const { scope, actor } = context;
-  const contact = await getContact(context, idOrEmail);
-  const { id } = contact;
-  const list = await members.findList(scope, listId);
-  if (!list) throw listNotFound();
-  const [joinable] = await joinableLists(context, [listId], () => 'segment_id');
-  const status = joinable?.status ?? 'pending';
-  const audit = { actor: actorName(actor), action: 'contact.added_to_list', target: id };
-  try {
-    await members.insertMember(scope, { listId, contactId: id, status }, audit);
-  } catch (error) {
-    if (isForeignKeyFault(error)) throw listNotFound();
-    throw error;
-  }
-  await mailConfirmations(context, [contact], pendingIds([{ id: listId, status }]));
-  return id;
-}
-
-function pendingIds(lists: Awaited<ReturnType<typeof joinableLists>>): string[] {
-  return lists.flatMap(({ id, status }) => (status === 'pending' ? [id] : []));
-}
-
-/** Returns the id of the contact, who need not have been on the list. */
-export async function leaveList(context: ServiceContext, idOrEmail: string, listId: string): Promise<string> {
-  const { scope, actor } = context;
-  const { id } = await getRecord(context, await getDataKeys(context), idOrEmail);
-  if (!(await members.findList(scope, listId))) throw listNotFound();
-  const audit = { actor: actorName(actor), action: 'contact.removed_from_list', target: id };
-  await members.deleteMember(scope, { contactId: id, listId }, audit);
-  return id;
-}
-
-/** The contact, where he is on the list: to callers who know contacts by their list only. */
-export async function getMember(
-  context: ServiceContext,
-  listId: string,
-  idOrEmail: string,
-): Promise<Contact> {
-  const contact = await getContact(context, idOrEmail);
-  const [found] = await members.findMemberships(context.scope, contact.id, [listId]);
-  if (!found) throw contactNotFound();
-  return contact;
-}
-
-/** Off the list; who is on no list after that is erased: to such callers, that is to delete him. */
-export async function deleteMember(
-  context: ServiceContext,
-  listId: string,
-  idOrEmail: string,
-): Promise<void> {
-  const { scope, actor } = context;
-  const record = await findRecord(context, await getDataKeys(context), idOrEmail);
-  if (!record) return;
-  const audit = { actor: actorName(actor), action: 'contact.removed_from_list', target: record.id };
-  if (!(await members.deleteMember(scope, { contactId: record.id, listId }, audit))) return;
-  await deleteContact(context, record.id, { ifOnNoList: true });
 }
 
 export async function updateTopics(
@@ -245,7 +186,8 @@ async function propertiesFor(
   return given.properties ? loadProperties(context) : new Map();
 }
 
-async function getRecord(
+/** By id or by address. */
+export async function getRecord(
   context: ServiceContext,
   keys: readonly SealingKey[],
   idOrEmail: string,
@@ -255,7 +197,7 @@ async function getRecord(
   return record;
 }
 
-async function findRecord(
+export async function findRecord(
   { scope }: ServiceContext,
   keys: readonly SealingKey[],
   idOrEmail: string,
@@ -301,6 +243,6 @@ async function tell(
   await recordAccountEvents(context, [{ type, about: contact.id, data }]);
 }
 
-function contactNotFound(): AppError {
+export function contactNotFound(): AppError {
   return new AppError('not_found', { what: 'Contact' });
 }

@@ -171,6 +171,11 @@ export function joinable({ id, doubleOptIn }: store.ListRecord): {
   return { id, status: doubleOptIn ? 'pending' : 'confirmed' };
 }
 
+/** Those on which somebody who is put there has yet to confirm. */
+export function pendingIds(lists: Awaited<ReturnType<typeof joinableLists>>): string[] {
+  return lists.flatMap(({ id, status }) => (status === 'pending' ? [id] : []));
+}
+
 export function listNotFound(): AppError {
   // As the service whose SDK calls this says it.
   return new AppError('not_found', { what: 'Audience' });

@@ -1,15 +1,12 @@
 /** Contacts: written many at a time, found by id or by the keyed hash of the address. */
-import { and, eq, exists, sql } from 'drizzle-orm';
+import { and, eq, sql } from 'drizzle-orm';
 import type { BatchItem } from 'drizzle-orm/batch';
-import { type AuditEntry, auditOfChange, auditOfChanges } from './audit-log.ts';
+import { type AuditEntry, auditOfChanges } from './audit-log.ts';
 import { hexOf } from './blobs.ts';
 import { type AccountScope, atomically } from './db.ts';
 import { contacts, contactValues } from './schema/contacts.ts';
 import { listMembers, type MemberStatus } from './schema/lists.ts';
-import { type SuppressionOrigin, suppressions } from './schema/suppressions.ts';
 import { contactTopics, type Subscription } from './schema/topics.ts';
-
-const UNSUBSCRIBE: SuppressionOrigin = 'unsubscribe';
 
 export interface ContactRecord {
   readonly id: string;
@@ -277,57 +274,6 @@ export async function moveContact(
     ),
   ]);
   return (rest as unknown[]).some((rows) => Array.isArray(rows) && rows.length > 0);
-}
-
-/**
- * With everything that hangs on it. Of its suppression only the hash is left: `erased` takes the place of the
- * sealed address. Who has unsubscribed gets one if he has none: he may be imported again. False where there is no
- * such contact.
- */
-export async function eraseContact(
-  scope: AccountScope,
-  id: string,
-  options: {
-    readonly suppression: {
-      readonly id: string;
-      readonly erased: Uint8Array;
-      readonly addressHash: string;
-      readonly isThere: boolean;
-    };
-    /** Only where it is on no list any more. */
-    readonly ifOnNoList?: boolean;
-    readonly audit: AuditEntry;
-  },
-): Promise<boolean> {
-  const { db, accountId } = scope;
-  const { suppression, ifOnNoList, audit } = options;
-  const membership = db
-    .select({ one: sql`1` })
-    .from(listMembers)
-    .where(and(eq(listMembers.accountId, accountId), eq(listMembers.contactId, id)));
-  const mayGo = ifOnNoList ? sql`NOT ${exists(membership)}` : undefined;
-  const going = and(eq(contacts.accountId, accountId), eq(contacts.id, id), mayGo);
-  const { addressHash, erased, isThere } = suppression;
-  // In the order of the table's columns. Before the row goes, which tells whether he has unsubscribed by now.
-  const remembering = db
-    .insert(suppressions)
-    .select(sql`
-      SELECT account_id, ${suppression.id}, ${addressHash}, ${erased}, ${UNSUBSCRIBE}, NULL, ${Date.now()}
-      FROM contacts WHERE ${going} AND ${contacts.unsubscribed}`)
-    .onConflictDoNothing({ target: [suppressions.accountId, suppressions.addressHash] });
-  const deletion = db.delete(contacts).where(going).returning({ id: contacts.id });
-  const contactIsGone = sql`NOT EXISTS (SELECT 1 FROM contacts WHERE account_id = ${accountId} AND id = ${id})`;
-  const forgetting = db
-    .update(suppressions)
-    .set({ sealedAddress: erased })
-    .where(and(eq(suppressions.accountId, accountId), eq(suppressions.id, suppression.id), contactIsGone));
-  const deleting = [deletion, auditOfChange(scope, audit)] as const;
-  if (isThere) {
-    const [deleted] = await atomically(scope, [...deleting, forgetting]);
-    return deleted.length === 1;
-  }
-  const [, deleted] = await atomically(scope, [remembering, ...deleting]);
-  return deleted.length === 1;
 }
 
 function isContact(key: ContactKey) {

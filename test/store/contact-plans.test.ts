@@ -6,6 +6,7 @@ import { listContacts, listRecipients } from '../../src/services/contact-pages.t
 import { filterableIds, loadProperties } from '../../src/services/contact-properties.ts';
 import * as contacts from '../../src/services/contacts.ts';
 import { deleteList, listListsOfContact } from '../../src/services/lists.ts';
+import { leaveList } from '../../src/services/memberships.ts';
 import { operatorContext, type ServiceContext } from '../../src/services/service-context.ts';
 import { deleteTopic, listTopicsOfContact } from '../../src/services/topics.ts';
 import { upsertContacts } from '../../src/services/upsert-contacts.ts';
@@ -114,7 +115,7 @@ it.each<[string, () => Promise<unknown>]>([
       });
     },
   ],
-  ['leaving a list', () => contacts.leaveList(context, contact, list)],
+  ['leaving a list', () => leaveList(context, contact, list)],
   ['erasing a contact', () => contacts.deleteContact(context, contact)],
   ['emptying and deleting a topic', () => deleteTopic(context, topic)],
   ['emptying and deleting a list', () => deleteList(context, list)],

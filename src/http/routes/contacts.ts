@@ -4,6 +4,7 @@ import { AppError } from '../../errors.ts';
 import { listContacts } from '../../services/contact-pages.ts';
 import * as service from '../../services/contacts.ts';
 import { listListsOfContact } from '../../services/lists.ts';
+import { joinList, leaveList } from '../../services/memberships.ts';
 import { listTopicsOfContact } from '../../services/topics.ts';
 import { type AppTypes, serviceContextOf } from '../app-types.ts';
 import { jsonBody } from '../json-body.ts';
@@ -69,12 +70,12 @@ export const contactRoutes = new Hono<AppTypes>()
   })
   .post('/:id/segments/:segment', async (c) => {
     const { id, segment } = c.req.param();
-    const contact = await service.joinList(serviceContextOf(c), id, segment);
+    const contact = await joinList(serviceContextOf(c), id, segment);
     return c.json({ object: 'contact_segment', id: segment, contact_id: contact, segment_id: segment });
   })
   .delete('/:id/segments/:segment', async (c) => {
     const { id, segment } = c.req.param();
-    const contact = await service.leaveList(serviceContextOf(c), id, segment);
+    const contact = await leaveList(serviceContextOf(c), id, segment);
     const ids = { id: segment, audienceId: segment, contact_id: contact, segment_id: segment };
     return c.json({ object: 'contact_segment', ...ids, deleted: true });
   })

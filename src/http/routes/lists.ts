@@ -5,6 +5,7 @@ import { listContacts } from '../../services/contact-pages.ts';
 import * as contacts from '../../services/contacts.ts';
 import { LANGUAGES } from '../../services/languages.ts';
 import * as service from '../../services/lists.ts';
+import { deleteMember, getMember } from '../../services/memberships.ts';
 import { type AppTypes, serviceContextOf } from '../app-types.ts';
 import { jsonBody } from '../json-body.ts';
 import { isoTime, listBody, pageQuery } from '../pagination.ts';
@@ -123,10 +124,10 @@ export const audienceContactRoutes = new Hono<AppTypes>()
   })
   .delete('/:audience/contacts/:id', async (c) => {
     const { audience, id } = c.req.param();
-    await contacts.deleteMember(serviceContextOf(c), audience, id);
+    await deleteMember(serviceContextOf(c), audience, id);
     return c.json({ object: 'contact', id, contact: id, deleted: true });
   });
 
-async function memberId(...[context, listId, idOrEmail]: Parameters<typeof contacts.getMember>) {
-  return (await contacts.getMember(context, listId, idOrEmail)).id;
+async function memberId(...[context, listId, idOrEmail]: Parameters<typeof getMember>) {
+  return (await getMember(context, listId, idOrEmail)).id;
 }
