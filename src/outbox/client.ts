@@ -35,6 +35,7 @@ export {
   type TimelineEvent,
 } from '../delivery/progress.ts';
 export type * from './broadcasts/broadcast-api.ts';
+export { broadcastDeskOf, importDeskOf } from './desks.ts';
 export type * from './imports/import-api.ts';
 export * from './imports/import-content.ts';
 export * from './message-content.ts';
@@ -221,12 +222,12 @@ export interface OutboxStatistics {
 
 /** The RPC surface of the Durable Object. */
 export interface OutboxApi {
-  /** Its methods may be called at once, without waiting for it. */
-  importsOf(accountId: string): ImportApi;
+  /** To be asked for by `desks.ts` alone, which disposes of them. Their methods may be called at once. */
+  importsOf(accountId: string): ImportApi & Disposable;
   /** In shard 0. */
-  broadcastsOf(accountId: string): BroadcastApi;
+  broadcastsOf(accountId: string): BroadcastApi & Disposable;
   /** In any shard, told which it is. */
-  broadcastPartsOf(accountId: string, shard: number): BroadcastPartApi;
+  broadcastPartsOf(accountId: string, shard: number): BroadcastPartApi & Disposable;
   accept(request: AcceptRequest): Promise<AcceptResult>;
   /** Shard 0: durable before it answers. */
   claim(request: ClaimRequest): Promise<ClaimResult>;

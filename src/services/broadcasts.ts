@@ -2,7 +2,7 @@
 import type { SealingKey } from '../crypto/seal.ts';
 import { AppError } from '../errors.ts';
 import { isId, newId } from '../ids.ts';
-import { type BroadcastApi, type BroadcastRun, CLAIM_SHARD, outboxOf } from '../outbox/client.ts';
+import { type BroadcastApi, type BroadcastRun, broadcastDeskOf } from '../outbox/client.ts';
 import * as store from '../store/broadcasts.ts';
 import { isUniqueFault } from '../store/faults.ts';
 import { findLists } from '../store/lists.ts';
@@ -205,7 +205,7 @@ export async function findRun(
 }
 
 export function broadcastsOf({ env, scope }: ServiceContext): BroadcastApi {
-  return outboxOf(env, scope.accountId, CLAIM_SHARD).broadcastsOf(scope.accountId);
+  return broadcastDeskOf(env, scope.accountId);
 }
 
 export function notDraft(status: BroadcastStatus, what: string): AppError {

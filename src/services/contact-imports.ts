@@ -6,8 +6,8 @@ import {
   type ImportPageRequest,
   type ImportPosition,
   type ImportRecord,
+  importDeskOf,
   openRefusals,
-  outboxOf,
   type Refusal,
   sealImportOptions,
 } from '../outbox/client.ts';
@@ -135,7 +135,7 @@ export async function* exportRefusals(context: ServiceContext, id: string): Asyn
 }
 
 function importsOf({ env, scope }: ServiceContext) {
-  return outboxOf(env, scope.accountId).importsOf(scope.accountId);
+  return importDeskOf(env, scope.accountId);
 }
 
 function shown(record: ImportRecord): ContactImport {

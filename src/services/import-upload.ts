@@ -3,7 +3,7 @@ import { releaseBytes } from '../crypto/release-bytes.ts';
 import { newestKey, type SealingKey } from '../crypto/seal.ts';
 import { AppError } from '../errors.ts';
 import { newId } from '../ids.ts';
-import { type ImportApi, outboxOf, PIECE_BYTES, sealImportPiece } from '../outbox/client.ts';
+import { type ImportApi, importDeskOf, PIECE_BYTES, sealImportPiece } from '../outbox/client.ts';
 import { getDataKeys, refuseUnconfirmed } from './account-state.ts';
 import { MAX_RECORD_BYTES } from './csv-records.ts';
 import type { ServiceContext } from './service-context.ts';
@@ -21,7 +21,7 @@ export class ImportUpload {
 
   constructor({ env, scope }: ServiceContext, keys: readonly SealingKey[]) {
     this.#accountId = scope.accountId;
-    this.imports = outboxOf(env, scope.accountId).importsOf(scope.accountId);
+    this.imports = importDeskOf(env, scope.accountId);
     this.keys = keys;
   }
 

@@ -223,12 +223,13 @@ export class BroadcastWorld {
     const called = <T>(step: string, work: () => Promise<T>) =>
       this.unreachable.has(number) ? Promise.reject(new Error('unreachable')) : this.call(step, life, work);
     const { part } = office;
-    const parts: BroadcastPartApi = {
+    const parts: BroadcastPartApi & Disposable = {
       // The tests read, too: it is no step of a broadcast.
       read: (ids) => (this.unreachable.has(number) ? called('read', () => part.read(ids)) : part.read(ids)),
       room: (shards) => called('room', () => part.room(shards)),
       fence: (page) => called('fence', () => part.fence(page)),
       stop: (id) => called('stop', () => part.stop(id)),
+      [Symbol.dispose]: () => {},
     };
     return {
       broadcastPartsOf: () => parts,

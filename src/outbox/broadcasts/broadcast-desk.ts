@@ -4,7 +4,7 @@ import type { BroadcastApi } from './broadcast-api.ts';
 import type { BroadcastOffice } from './broadcast-office.ts';
 import type { BroadcastPage, BroadcastPartApi } from './part-api.ts';
 
-export class BroadcastDesk extends RpcTarget implements BroadcastApi {
+export class BroadcastDesk extends RpcTarget implements BroadcastApi, Disposable {
   readonly #office: BroadcastOffice;
   readonly #onWrite: () => void;
 
@@ -35,9 +35,12 @@ export class BroadcastDesk extends RpcTarget implements BroadcastApi {
   async find(ids: readonly string[]) {
     return this.#office.find(ids);
   }
+
+  /** Called when the last caller has given it back. */
+  [Symbol.dispose](): void {}
 }
 
-export class BroadcastPartDesk extends RpcTarget implements BroadcastPartApi {
+export class BroadcastPartDesk extends RpcTarget implements BroadcastPartApi, Disposable {
   readonly #part: BroadcastPartApi;
   readonly #onWrite: () => void;
 
@@ -64,4 +67,7 @@ export class BroadcastPartDesk extends RpcTarget implements BroadcastPartApi {
     this.#onWrite();
     return this.#part.stop(broadcastId);
   }
+
+  /** Called when the last caller has given it back. */
+  [Symbol.dispose](): void {}
 }

@@ -3,6 +3,7 @@ import type { Env, Settings } from '../../env.ts';
 import { logEvent } from '../../log.ts';
 import type { Acceptance } from '../acceptance.ts';
 import { outboxOf } from '../client.ts';
+import { broadcastPartDeskOf } from '../desks.ts';
 import type { OutboxJobs } from '../jobs.ts';
 import type { LedgerDatabase } from '../ledger/database.ts';
 import type { Ledger } from '../ledger/ledger.ts';
@@ -56,8 +57,7 @@ export class BroadcastOffice {
     reader: SendingStateReader,
   ): void {
     const { ledger, settings, acceptance, sync, onRest } = this.context;
-    this.partOf = (shard) =>
-      shard === CLAIM_SHARD ? this.part : outboxOf(env, accountId, shard).broadcastPartsOf(accountId, shard);
+    this.partOf = (shard) => (shard === CLAIM_SHARD ? this.part : broadcastPartDeskOf(env, accountId, shard));
     this.runner = new BroadcastRunner({
       accountId,
       table: this.table,

@@ -4,7 +4,7 @@ import { releaseBytes } from '../../crypto/release-bytes.ts';
 import type { ImportApi, ImportPageRequest, ImportToStart, PieceOfImport } from './import-api.ts';
 import type { ImportOffice } from './import-office.ts';
 
-export class ImportDesk extends RpcTarget implements ImportApi {
+export class ImportDesk extends RpcTarget implements ImportApi, Disposable {
   readonly #office: ImportOffice;
   readonly #onWrite: () => void;
 
@@ -42,4 +42,7 @@ export class ImportDesk extends RpcTarget implements ImportApi {
   async readRefusals(id: string) {
     return this.#office.table.listRefusals(id);
   }
+
+  /** Called when the last caller has given it back. */
+  [Symbol.dispose](): void {}
 }
