@@ -107,14 +107,7 @@ export class Dispatcher {
         // What is canceled meanwhile may have lost its content.
         if (!ledger.queue.isRevoked(item.id))
           logError('message_unreadable', error, { account_id: accountId, message_id: item.id });
-        const context = this.contextOf(pool, item);
-        const step = applyFaultBeforeDot(
-          item.progress,
-          openRecipients(item.progress),
-          'content_unreadable',
-          context,
-        );
-        this.forgetFinished(await books.commit([{ item, step, ...(item.dot ? { dot: item.dot } : {}) }]));
+        await this.endUnreadable(item, this.contextOf(pool, item));
       }
     }
   }
@@ -292,14 +285,7 @@ export class Dispatcher {
         await this.recordDoubt(item);
         return undefined;
       }
-      const context = this.attemptAt(item.dot?.relayId ?? 'none', item);
-      const step = applyFaultBeforeDot(
-        item.progress,
-        openRecipients(item.progress),
-        'content_unreadable',
-        context,
-      );
-      this.forgetFinished(await books.commit([{ item, step, ...(item.dot ? { dot: item.dot } : {}) }]));
+      await this.endUnreadable(item, this.attemptAt(item.dot?.relayId ?? 'none', item));
       return undefined;
     }
   }
@@ -312,6 +298,12 @@ export class Dispatcher {
     this.forgetFinished(
       await this.context.books.commit([{ item, step, dot: { ...item.dot, pending: false } }]),
     );
+  }
+
+  private async endUnreadable(item: LedgerItem, context: AttemptContext): Promise<void> {
+    const { progress, dot } = item;
+    const step = applyFaultBeforeDot(progress, openRecipients(progress), 'content_unreadable', context);
+    this.forgetFinished(await this.context.books.commit([{ item, step, ...(dot ? { dot } : {}) }]));
   }
 
   private attemptAt(relayId: string, item: LedgerItem): AttemptContext {

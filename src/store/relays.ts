@@ -43,7 +43,8 @@ export const limitColumns = {
   perSession: relays.messagesPerSession,
 };
 
-const columns = {
+/** What sending needs of a relay. */
+export const sendingColumns = {
   id: relays.id,
   name: relays.name,
   host: relays.host,
@@ -57,6 +58,10 @@ const columns = {
   fromDomains: relays.fromDomains,
   limits: limitColumns,
   version: relays.version,
+};
+
+const columns = {
+  ...sendingColumns,
   createdAt: relays.createdAt,
   updatedAt: relays.updatedAt,
 };

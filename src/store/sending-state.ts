@@ -3,7 +3,7 @@ import { asc, eq } from 'drizzle-orm';
 import type { WrappedDataKey } from '../crypto/data-key.ts';
 import type { AuthMethod, TlsMode } from '../smtp/types.ts';
 import { type AccountScope, atomically } from './db.ts';
-import { limitColumns, type StoredLimits } from './relays.ts';
+import { type StoredLimits, sendingColumns } from './relays.ts';
 import { type AccountStatus, accounts, dataKeys, type InDoubtPolicy } from './schema/accounts.ts';
 import { relays } from './schema/relays.ts';
 import { suppressions } from './schema/suppressions.ts';
@@ -93,25 +93,7 @@ export async function findSendingState(scope: AccountScope): Promise<SendingStat
       .from(dataKeys)
       .where(eq(dataKeys.accountId, accountId))
       .orderBy(asc(dataKeys.number)),
-    db
-      .select({
-        id: relays.id,
-        name: relays.name,
-        host: relays.host,
-        port: relays.port,
-        tls: relays.tls,
-        auth: relays.auth,
-        username: relays.username,
-        sealedSecret: relays.sealedSecret,
-        priority: relays.priority,
-        weight: relays.weight,
-        fromDomains: relays.fromDomains,
-        limits: limitColumns,
-        version: relays.version,
-      })
-      .from(relays)
-      .where(eq(relays.accountId, accountId))
-      .orderBy(asc(relays.id)),
+    db.select(sendingColumns).from(relays).where(eq(relays.accountId, accountId)).orderBy(asc(relays.id)),
     db
       .select({ id: suppressions.id })
       .from(suppressions)

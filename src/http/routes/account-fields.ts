@@ -1,7 +1,7 @@
 /** What an account may tell of whom it belongs to; nothing else is asked. */
 import * as z from 'zod';
 import { parseMailbox } from '../../mime/address.ts';
-import { COMPANY_SIZES } from '../../services/account-profile.ts';
+import { type AccountRecord, COMPANY_SIZES } from '../../services/account-profile.ts';
 
 const line = (max: number) =>
   z
@@ -31,3 +31,23 @@ export const accountFields = {
   /** Several lines. */
   postalAddress: z.string().min(1).max(1000),
 };
+
+type AccountSummary = Pick<
+  AccountRecord,
+  'id' | 'name' | 'email' | 'isConfirmed' | 'company' | 'companySize' | 'postalAddress' | 'status'
+>;
+
+/** How every answer about an account begins. */
+export function accountSummary(account: AccountSummary) {
+  return {
+    object: 'account',
+    id: account.id,
+    name: account.name,
+    email: account.email,
+    confirmed: account.isConfirmed,
+    company: account.company,
+    company_size: account.companySize,
+    postal_address: account.postalAddress,
+    status: account.status,
+  };
+}

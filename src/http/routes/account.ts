@@ -6,7 +6,7 @@ import * as service from '../../services/account.ts';
 import { type AppTypes, serviceContextOf } from '../app-types.ts';
 import { jsonBody } from '../json-body.ts';
 import { isoTime } from '../pagination.ts';
-import { accountFields } from './account-fields.ts';
+import { accountFields, accountSummary } from './account-fields.ts';
 
 /** What more means is refused by what the deployment keeps. */
 const MAX_DAYS = 100_000;
@@ -34,15 +34,7 @@ function quotaBody({ limit, used, resetsAt }: service.OwnAccount['quotas']['day'
 
 function ownAccountBody({ account, statistics, quotas }: service.OwnAccount) {
   return {
-    object: 'account',
-    id: account.id,
-    name: account.name,
-    email: account.email,
-    confirmed: account.isConfirmed,
-    company: account.company,
-    company_size: account.companySize,
-    postal_address: account.postalAddress,
-    status: account.status,
+    ...accountSummary(account),
     in_doubt_policy: account.inDoubtPolicy,
     retention: {
       body_days: account.retention.bodyDays,

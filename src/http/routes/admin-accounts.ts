@@ -11,6 +11,7 @@ import type { AppTypes } from '../app-types.ts';
 import { jsonBody } from '../json-body.ts';
 import { isoTime, listBody, pageQuery } from '../pagination.ts';
 import { queryOf } from '../validation.ts';
+import { accountSummary } from './account-fields.ts';
 import { domainBody } from './domains.ts';
 
 export const createAccountBody = z.strictObject({
@@ -41,15 +42,7 @@ type Account = Awaited<ReturnType<typeof service.getAccount>>;
 
 function accountBody(account: Account) {
   return {
-    object: 'account',
-    id: account.id,
-    name: account.name,
-    email: account.email,
-    confirmed: account.isConfirmed,
-    company: account.company,
-    company_size: account.companySize,
-    postal_address: account.postalAddress,
-    status: account.status,
+    ...accountSummary(account),
     shards: account.shards,
     daily_quota: quotaBody(account.dailyQuota),
     monthly_quota: quotaBody(account.monthlyQuota),

@@ -7,7 +7,7 @@ import { clientIpOf } from '../client-ip.ts';
 import { jsonBody } from '../json-body.ts';
 import { isoTime } from '../pagination.ts';
 import { publicOriginOf } from '../public-origin.ts';
-import { accountFields } from './account-fields.ts';
+import { accountFields, accountSummary } from './account-fields.ts';
 
 export const registrationBody = z.strictObject({
   name: accountFields.name,
@@ -38,15 +38,7 @@ export const registrationRoutes = new Hono<AppTypes>().post('/', jsonBody(regist
   const { account, apiKey } = await register(request, { profile, invite });
   return c.json(
     {
-      object: 'account',
-      id: account.id,
-      name: account.name,
-      email: account.email,
-      confirmed: account.isConfirmed,
-      company: account.company,
-      company_size: account.companySize,
-      postal_address: account.postalAddress,
-      status: account.status,
+      ...accountSummary(account),
       created_at: isoTime(account.createdAt),
       api_key: apiKey,
     },
