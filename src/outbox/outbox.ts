@@ -69,6 +69,8 @@ export class Outbox extends DurableObject<Env> implements OutboxApi {
   private simulator: Simulator | undefined;
   private books: Bookkeeper | undefined;
   private alarmAtMs: number | undefined;
+  /** What is still under way in it finds no tables any more, and an alarm would make a new object of it. */
+  private isErased = false;
   private readonly retention: RetentionKeeper;
   private state: SendingStateReader | undefined;
 
@@ -307,6 +309,7 @@ export class Outbox extends DurableObject<Env> implements OutboxApi {
   }
 
   async erase(): Promise<void> {
+    this.isErased = true;
     await this.ctx.storage.deleteAlarm();
     await this.ctx.storage.deleteAll();
     // What is in memory knows tables that are not there any more. Whoever calls next gets a new object.
@@ -387,6 +390,7 @@ export class Outbox extends DurableObject<Env> implements OutboxApi {
 
   /** Sets the alarm where it would otherwise come too late. Each `setAlarm` is a row written, so it is never moved back. */
   private arm(): void {
+    if (this.isErased) return;
     const { ledger, settings, pump, simulator, broadcasts, importOffice: imports } = this;
     const { courier } = this.events;
     const atMs = nextAlarmAt({ ledger, settings, pump, simulator, courier, imports, broadcasts }, Date.now());
