@@ -1,3 +1,4 @@
+import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { unstable_readConfig } from 'wrangler';
@@ -23,6 +24,22 @@ test('what is deployed allows nothing private, and looks names up over HTTPS', (
 
 test('a server for local use reaches the loopback and asks no resolver', () => {
   expect(parse(localDefaults())).toMatchObject({ ALLOW_PRIVATE_RELAYS: true, DNS_RESOLVER_URL: undefined });
+});
+
+test('the table of settings in the README has every one, with its default', () => {
+  const readme = readFileSync(join(import.meta.dirname, '../README.md'), 'utf8');
+  const documented: Record<string, string> = {};
+  for (const [, names = '', given = ''] of readme.matchAll(/^\| (`[A-Z`, ·_]+`) *\| ([^|]+?) *\|/gm)) {
+    const defaults = given.split(' · ');
+    [...names.matchAll(/[A-Z_]+/g)].forEach(([name], index) => {
+      documented[name] = defaults[index] ?? given;
+    });
+  }
+  const inForce = parse(freshSecrets());
+  for (const [name, value] of Object.entries(inForce)) {
+    expect(Object.keys(documented)).toContain(name);
+    if (typeof value === 'number') expect([name, documented[name]]).toEqual([name, String(value)]);
+  }
 });
 
 describe('the resolver', () => {
