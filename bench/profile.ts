@@ -1,4 +1,4 @@
-/** `node bench/profile.ts path|accept`: where the Worker spends its CPU time, by function, while it is under that load. */
+/** `node bench/profile.ts path|accept|broadcast`: where the Worker spends its CPU time, by function, while it is under that load. */
 import { startBenchRelay } from './bench-relay.ts';
 import { freePort } from './free-port.ts';
 import { LoadClient } from './load-client.ts';
@@ -9,6 +9,7 @@ const BATCH = 100;
 const WARM_UP_ROUNDS = 8;
 const ROUNDS = 16;
 const ACCEPT_MS = 4000;
+const CONTACTS = 10_000;
 const SHOWN = 45;
 
 interface ProfileNode {
@@ -149,4 +150,41 @@ async function profileAccept(): Promise<CpuProfile> {
   return profile;
 }
 
-print(await (process.argv[2] === 'path' ? profilePath() : profileAccept()));
+async function profileBroadcast(): Promise<CpuProfile> {
+  const server = await startBenchServer({ pipelining: true, oneWayDelayMs: 0 });
+  const { relay, account, headers } = await startBenchRelay({
+    entry: '../src/worker.ts',
+    port: server.port,
+    inspectorPort,
+  });
+  const { client } = account;
+  const { body: list } = await client.post('/v1/lists', { name: 'Everybody' });
+  const form = new FormData();
+  const lines = Array.from({ length: CONTACTS }, (_, n) => `reader${n}@example.net,Reader ${n}`);
+  form.append('file', new Blob([['email,first_name', ...lines].join('\n')]));
+  form.append('segments', JSON.stringify([{ id: list.id }]));
+  const imports = new URL('/v1/contacts/imports', relay.url);
+  const { id } = (await (await fetch(imports, { method: 'POST', headers, body: form })).json()) as {
+    id: string;
+  };
+  await client.until(`/v1/contacts/imports/${id}`, ({ status }) => status === 'completed', 120_000);
+  const profile = await profileOf(inspectorPort, async () => {
+    const html = `<p>Hello {{contact.first_name}}</p><p>${TEXT_10_KB}</p>`;
+    await client.post('/v1/broadcasts', {
+      segment_id: list.id,
+      from: FROM,
+      subject: SUBJECT,
+      html,
+      send: true,
+    });
+    await server.waitForMessages(CONTACTS);
+  });
+  await relay.stop();
+  await server.stop();
+  return profile;
+}
+
+const profiles = { path: profilePath, accept: profileAccept, broadcast: profileBroadcast };
+const wanted = process.argv[2] ?? '';
+if (!Object.hasOwn(profiles, wanted)) throw new Error(`name one of ${Object.keys(profiles).join(', ')}`);
+print(await profiles[wanted as keyof typeof profiles]());
