@@ -297,7 +297,7 @@ export class Outbox extends DurableObject<Env> implements OutboxApi {
     this.broadcasts.refresh();
     this.kick();
     // What it keeps is looked after also where it has nothing to send.
-    await this.readState();
+    await this.state?.tell();
   }
 
   async wake(): Promise<void> {
@@ -323,7 +323,7 @@ export class Outbox extends DurableObject<Env> implements OutboxApi {
   override async alarm(): Promise<void> {
     this.alarmAtMs = undefined;
     try {
-      void this.readState();
+      void this.state?.tell();
       this.retention.sweep(Date.now());
       this.ledger.messages.staging.sweep(Date.now() - this.settings.STAGING_KEPT_MS);
       this.importOffice.sweep(Date.now(), this.retention.metadataDays);
@@ -334,11 +334,6 @@ export class Outbox extends DurableObject<Env> implements OutboxApi {
       logError('alarm_failed', error);
     }
     this.arm();
-  }
-
-  /** For what the object is told with it. Whoever needs the state itself reads it again, and hears of faults. */
-  private async readState(): Promise<void> {
-    await this.state?.read().catch(() => {});
   }
 
   /** The first call that writes anything tells whose object this is. */
