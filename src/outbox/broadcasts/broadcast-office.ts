@@ -1,6 +1,5 @@
 /** Everything about broadcasts in one Outbox: in shard 0 their runs, in each shard its part of them. */
 import type { Env, Settings } from '../../env.ts';
-import { logEvent } from '../../log.ts';
 import type { Acceptance } from '../acceptance.ts';
 import { outboxOf } from '../client.ts';
 import { broadcastPartDeskOf } from '../desks.ts';
@@ -111,7 +110,6 @@ export class BroadcastOffice {
       return { status: 'canceled', plan: undefined, finishedAtMs: Date.now(), unstopped };
     });
     if (typeof outcome === 'string') return outcome;
-    logEvent('broadcast_canceled', { broadcast_id: id });
     await this.runner?.stop(id);
     const canceled = this.table.find(id);
     return canceled ? { run: await this.answered(canceled) } : 'not_found';
