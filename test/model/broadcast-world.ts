@@ -2,17 +2,12 @@
  * Broadcasts over real ledgers and real acceptance, with a list that is only a set, and a process that can be killed
  * at any of its awaits. What was written and not synced is then lost, or not.
  */
-import { createHash } from 'node:crypto';
 import type { DeliveryState } from '../../src/delivery/progress.ts';
 import { advance } from '../../src/delivery/progress.ts';
 import { type Env, settingsOf } from '../../src/env.ts';
-import { broadcastMessageId, newId } from '../../src/ids.ts';
+import { newId } from '../../src/ids.ts';
 import { Acceptance } from '../../src/outbox/acceptance.ts';
-import type {
-  BroadcastJobs,
-  BroadcastRefusal,
-  ContactRange,
-} from '../../src/outbox/broadcasts/broadcast-api.ts';
+import type { BroadcastRefusal } from '../../src/outbox/broadcasts/broadcast-api.ts';
 import { BroadcastOffice } from '../../src/outbox/broadcasts/broadcast-office.ts';
 import type { BroadcastPartApi } from '../../src/outbox/broadcasts/part-api.ts';
 import { LedgerDatabase } from '../../src/outbox/ledger/database.ts';
@@ -21,6 +16,7 @@ import type { LedgerItem } from '../../src/outbox/ledger/message-row.ts';
 import type { SendingStateReader } from '../../src/outbox/sending-state.ts';
 import type { Quota } from '../../src/outbox/usage.ts';
 import { TEST_SETTINGS } from '../support/test-settings.ts';
+import { type ListOfWorld, servicesOf } from './broadcast-services.ts';
 import { losingStorage } from './sqlite-storage.ts';
 
 const ACCOUNT = 'acc_00000000000000000000000000';
@@ -42,9 +38,8 @@ interface Shard {
 
 class Killed extends Error {}
 
-export class BroadcastWorld {
+export class BroadcastWorld implements ListOfWorld {
   readonly members = new Set<string>();
-  /** What the next calls of services answer instead. */
   refusal: BroadcastRefusal | undefined;
   quota: Quota | undefined;
   readonly unreachable = new Set<number>();
@@ -196,7 +191,10 @@ export class BroadcastWorld {
       sync,
       onRest,
     });
-    const jobs = { importSlice: () => Promise.reject(new Error('none')), broadcasts: this.jobsOf(life) };
+    const jobs = {
+      importSlice: () => Promise.reject(new Error('none')),
+      broadcasts: servicesOf(this, (step, work) => this.call(step, life, work)),
+    };
     office.open({ accountId: ACCOUNT, env: this.env, jobs: () => jobs }, {} as SendingStateReader);
     return { ledger, acceptance, office };
   }
@@ -241,45 +239,6 @@ export class BroadcastWorld {
     };
   }
 
-  private jobsOf(life: number): BroadcastJobs {
-    const answer = <T>(step: string, work: () => T) =>
-      this.call(step, life, async () => this.refusal ?? work());
-    return {
-      countRecipients: () => answer('count', () => ({ counted: this.members.size })),
-      planPage: (_job, { after, limit }) =>
-        answer('plan', () => {
-          const ids = this.membersIn(after === undefined ? {} : { after }).slice(0, limit);
-          const upTo = ids.at(-1);
-          const { quota, shardCount: shards } = this;
-          return {
-            shards,
-            ...(quota && { quota }),
-            ...(upTo !== undefined && { range: rangeOf(after, upTo) }),
-          };
-        }),
-      composePage: ({ broadcastId }, { range, shard, atMs }) =>
-        answer('compose', () => ({
-          messages: this.membersIn(range).map((contact) => ({
-            id: broadcastMessageId(hashOf(`${broadcastId}/${contact}`), { shard, atMs }),
-            recipientCount: 1,
-            broadcastId,
-            summary: new TextEncoder().encode(contact),
-            head: [new Uint8Array(8)],
-            attachments: [],
-          })),
-          skipped: 0,
-        })),
-    };
-  }
-
-  /** Newest first, as pages are taken. */
-  private membersIn({ after, upTo }: Partial<ContactRange>): string[] {
-    return [...this.members]
-      .filter((id) => (after === undefined || id < after) && (upTo === undefined || id >= upTo))
-      .sort()
-      .reverse();
-  }
-
   private async call<T>(step: string, life: number, work: () => Promise<T>): Promise<T> {
     await this.step(step, life);
     const result = await work();
@@ -299,14 +258,6 @@ export class BroadcastWorld {
     }
     await Promise.resolve();
   }
-}
-
-function rangeOf(after: string | undefined, upTo: string): ContactRange {
-  return { upTo, ...(after !== undefined && { after }) };
-}
-
-function hashOf(name: string): Uint8Array {
-  return new Uint8Array(createHash('sha256').update(name).digest());
 }
 
 function end(ledger: Ledger, item: LedgerItem, status: DeliveryState['status']): boolean {
