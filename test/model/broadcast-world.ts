@@ -5,21 +5,23 @@
 import type { DeliveryState } from '../../src/delivery/progress.ts';
 import { advance } from '../../src/delivery/progress.ts';
 import { type Env, settingsOf } from '../../src/env.ts';
-import { newId } from '../../src/ids.ts';
+import { newId, newMessageId } from '../../src/ids.ts';
 import { Acceptance } from '../../src/outbox/acceptance.ts';
 import type { BroadcastRefusal } from '../../src/outbox/broadcasts/broadcast-api.ts';
 import { BroadcastOffice } from '../../src/outbox/broadcasts/broadcast-office.ts';
-import type { BroadcastPartApi } from '../../src/outbox/broadcasts/part-api.ts';
+import type { AcceptResult } from '../../src/outbox/client.ts';
 import { LedgerDatabase } from '../../src/outbox/ledger/database.ts';
 import { Ledger } from '../../src/outbox/ledger/ledger.ts';
 import type { LedgerItem } from '../../src/outbox/ledger/message-row.ts';
 import type { SendingStateReader } from '../../src/outbox/sending-state.ts';
 import type { Quota } from '../../src/outbox/usage.ts';
 import { TEST_SETTINGS } from '../support/test-settings.ts';
+import { type Network, type Reachable, stubOf } from './broadcast-network.ts';
 import { type ListOfWorld, servicesOf } from './broadcast-services.ts';
 import { losingStorage } from './sqlite-storage.ts';
 
 const ACCOUNT = 'acc_00000000000000000000000000';
+const OTHER_MAIL = 'other';
 const text = new TextDecoder();
 
 export interface WorldOptions {
@@ -30,21 +32,22 @@ export interface WorldOptions {
 }
 
 /** One object of the account, as long as its process lives. */
-interface Shard {
+interface Shard extends Reachable {
   readonly ledger: Ledger;
-  readonly acceptance: Acceptance;
-  readonly office: BroadcastOffice;
 }
 
 class Killed extends Error {}
 
-export class BroadcastWorld implements ListOfWorld {
+export class BroadcastWorld implements ListOfWorld, Network {
   readonly members = new Set<string>();
   refusal: BroadcastRefusal | undefined;
   quota: Quota | undefined;
   readonly unreachable = new Set<number>();
-  /** Pages to other shards arrive after it. */
   onTheWay: Promise<void> | undefined;
+  lostUntil: Promise<void> | undefined;
+  readonly late: Promise<AcceptResult>[] = [];
+  /** Called before each statement; may throw. */
+  onStatement: (statement: string) => void = () => {};
   shardCount: number;
   /** Counts the awaits of the process; it is killed at this one. */
   killAt = Number.POSITIVE_INFINITY;
@@ -144,11 +147,29 @@ export class BroadcastWorld implements ListOfWorld {
     return (await this.office.find([id]))[0]?.status;
   }
 
-  /** The contacts of all messages there are, once for each. */
+  /** The contacts of all messages of broadcasts, once for each. */
   mailed(): string[] {
     return this.shards.flatMap(({ ledger }) =>
-      ledger.list({ limit: 10_000 }, Date.now()).messages.map(({ summary }) => text.decode(summary)),
+      ledger
+        .list({ limit: 10_000 }, Date.now())
+        .messages.map(({ summary }) => text.decode(summary))
+        .filter((contact) => contact !== OTHER_MAIL),
     );
+  }
+
+  /** Mail of no broadcast, in one shard. */
+  async acceptOther(index: number, count: number): Promise<void> {
+    const message = () => ({
+      id: newMessageId(index),
+      recipientCount: 1,
+      summary: new TextEncoder().encode(OTHER_MAIL),
+      head: [new Uint8Array(8)],
+      attachments: [],
+    });
+    const messages = Array.from({ length: count }, message);
+    const request = { accountId: ACCOUNT, keyId: 'key_x', messages, shards: this.shardCount };
+    const { outcome } = await this.shard(index).acceptance.accept(request);
+    if (outcome !== 'accepted') throw new Error(outcome);
   }
 
   private start(): void {
@@ -202,8 +223,11 @@ export class BroadcastWorld implements ListOfWorld {
   /** Nothing is read or written any more by a process that ended. */
   private storageOf(disk: DurableObjectStorage, life: number): DurableObjectStorage {
     const nothing = { toArray: () => [], rowsWritten: 0 };
-    const exec = (...given: Parameters<SqlStorage['exec']>) =>
-      life === this.life && !this.isKilled ? disk.sql.exec(...given) : nothing;
+    const exec = (...given: Parameters<SqlStorage['exec']>) => {
+      if (life !== this.life || this.isKilled) return nothing;
+      this.onStatement(given[0]);
+      return disk.sql.exec(...given);
+    };
     return {
       sql: { exec },
       transactionSync: <T>(work: () => T) =>
@@ -216,27 +240,8 @@ export class BroadcastWorld implements ListOfWorld {
 
   private objectNamed(name: string) {
     const number = Number(name.split('/')[1]);
-    const { office, acceptance } = this.shard(number);
     const { life } = this;
-    const called = <T>(step: string, work: () => Promise<T>) =>
-      this.unreachable.has(number) ? Promise.reject(new Error('unreachable')) : this.call(step, life, work);
-    const { part } = office;
-    const parts: BroadcastPartApi & Disposable = {
-      // The tests read, too: it is no step of a broadcast.
-      read: (ids) => (this.unreachable.has(number) ? called('read', () => part.read(ids)) : part.read(ids)),
-      room: (shards) => called('room', () => part.room(shards)),
-      fence: (page) => called('fence', () => part.fence(page)),
-      stop: (id) => called('stop', () => part.stop(id)),
-      [Symbol.dispose]: () => {},
-    };
-    return {
-      broadcastPartsOf: () => parts,
-      accept: (request: Parameters<Acceptance['accept']>[0]) =>
-        called('accept', async () => {
-          await this.onTheWay;
-          return acceptance.accept(request);
-        }),
-    };
+    return stubOf(this, { ...this.shard(number), number }, (step, work) => this.call(step, life, work));
   }
 
   private async call<T>(step: string, life: number, work: () => Promise<T>): Promise<T> {

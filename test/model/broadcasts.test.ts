@@ -3,23 +3,8 @@ import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { newId } from '../../src/ids.ts';
 import type { BroadcastRun } from '../../src/outbox/broadcasts/broadcast-api.ts';
-import { BroadcastWorld, type WorldOptions } from './broadcast-world.ts';
-
-const NONE = { delivered: 0, failed: 0, suppressed: 0, canceled: 0, inDoubt: 0 };
-
-async function begun(options: WorldOptions & { readonly contacts?: number } = {}) {
-  const world = new BroadcastWorld(options);
-  world.join(options.contacts ?? 10);
-  const id = newId('broadcast');
-  await world.office.start({ id });
-  return { world, id };
-}
-
-async function runOf(world: BroadcastWorld, id: string): Promise<BroadcastRun> {
-  const [run] = await world.office.find([id]);
-  if (!run) throw new Error('the broadcast is not known');
-  return run;
-}
+import { begun, expectOnceEach, NONE, runOf } from './broadcast-checks.ts';
+import { BroadcastWorld } from './broadcast-world.ts';
 
 /** As a customer does it who repeats what was not answered. */
 async function cancelAtLast(world: BroadcastWorld, id: string) {
@@ -34,10 +19,6 @@ async function cancelAtLast(world: BroadcastWorld, id: string) {
 /** Recipients that have come to an end. */
 function sumOf({ counts }: BroadcastRun): number {
   return Object.values(counts).reduce((sum, count) => sum + count, 0);
-}
-
-function expectOnceEach(world: BroadcastWorld, contacts: Iterable<string> = world.members): void {
-  expect(world.mailed().sort()).toEqual([...contacts].sort());
 }
 
 describe('a broadcast', () => {
