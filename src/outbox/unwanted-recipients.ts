@@ -1,5 +1,6 @@
 /**
- * Who does not want a message about its topic, or any mail of a list, and who is no contact any more. Asked like
+ * Who does not want a message about its topic, or any mail of a list, and which contact is gone or has
+ * another address by now. Asked like
  * suppressions: before MAIL, and again before the dot.
  */
 import { emailHash } from '../crypto/contact-hash.ts';
@@ -11,13 +12,12 @@ import { SuppressionCheck } from './suppression-check.ts';
 
 /** In no id, and in no base64url. */
 const SEPARATOR = '/';
-const OF_BROADCAST = 'broadcast';
 
 /** One for each recipient, in the order of the deliveries; none where the message is about no topic and of no broadcast. */
 export function readerQuestionsOf(keys: readonly SealingKey[], summary: MessageSummary): string[] {
-  const { topicId, broadcastId } = summary;
+  const { topicId, broadcastId, contactId } = summary;
   if (topicId === undefined && broadcastId === undefined) return [];
-  const about = [topicId ?? '', broadcastId === undefined ? '' : OF_BROADCAST];
+  const about = [topicId ?? '', contactId ?? ''];
   return recipientsOf(summary).map(({ address }) =>
     [...about, Buffer.from(emailHash(keys, address)).toString('base64url')].join(SEPARATOR),
   );
@@ -29,11 +29,11 @@ export function unwantedCheck(scopeOf: () => AccountScope, ttlMs: number): Suppr
 }
 
 function questionOf(key: string): ReaderQuestion {
-  const [topicId = '', kind = '', hash = ''] = key.split(SEPARATOR);
+  const [topicId = '', contactId = '', hash = ''] = key.split(SEPARATOR);
   return {
     key,
     ...(topicId === '' ? {} : { topicId }),
-    mustBeContact: kind === OF_BROADCAST,
+    ...(contactId === '' ? {} : { contactId }),
     emailHash: new Uint8Array(Buffer.from(hash, 'base64url')),
   };
 }

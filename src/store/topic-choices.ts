@@ -25,24 +25,24 @@ export interface ReaderQuestion {
   readonly key: string;
   /** Absent: mail about no topic. */
   readonly topicId?: string;
-  /** Mail to a contact: to nobody, once he was erased. */
-  readonly mustBeContact: boolean;
+  /** Mail to this contact: to nobody, once he was erased or has another address, whoever has this one by then. */
+  readonly contactId?: string;
   readonly emailHash: Uint8Array;
 }
 
 /**
  * The keys of those questions to which the answer is no: the contact is unsubscribed or does not want the topic, or
- * chose nothing about one that nobody gets unasked, or the topic or a contact that must be there is gone. One statement
- * for any number of them.
+ * chose nothing about one that nobody gets unasked, or the topic is gone, or the contact whom it is for, or has
+ * another address. One statement for any number of them.
  */
 export async function findUnwanted(
   { db, accountId }: AccountScope,
   questions: readonly ReaderQuestion[],
 ): Promise<ReadonlySet<string>> {
-  const asked = questions.map(({ key, topicId = null, mustBeContact, emailHash }) => ({
+  const asked = questions.map(({ key, topicId = null, contactId = null, emailHash }) => ({
     key,
     topicId,
-    mustBeContact,
+    contactId,
     email: hexOf(emailHash),
   }));
   const rows = await db.all<{ readonly key: string }>(sql`
@@ -56,7 +56,7 @@ export async function findUnwanted(
       AND ${contactTopics.contactId} = ${contacts.id}
     WHERE ${contacts.unsubscribed} = 1
       OR (asked.value ->> 'topicId' IS NOT NULL AND ${topics.id} IS NULL)
-      OR (asked.value ->> 'mustBeContact' AND ${contacts.id} IS NULL)
+      OR (asked.value ->> 'contactId' IS NOT NULL AND ${contacts.id} IS NOT asked.value ->> 'contactId')
       OR coalesce(${contactTopics.subscription}, ${topics.defaultSubscription}) = 'opt_out'`);
   return new Set(rows.map(({ key }) => key));
 }

@@ -112,3 +112,60 @@ describe('a suppressed address', () => {
     await server.waitForMessages(1);
   });
 });
+
+describe('a broadcast on its way', () => {
+  test('is not sent to whoever does not want it any more, or is not there, up to the dot', async () => {
+    const stopped = Promise.withResolvers<void>();
+    const asked = Promise.withResolvers<void>();
+    const { server, client } = await accountOn({
+      hooks: {
+        DATA: (connection) => {
+          asked.resolve();
+          void stopped.promise.then(() => connection.say(' ahead\r\n'));
+          return { raw: '354 go' };
+        },
+      },
+    });
+    const made = async (path: string, body: object): Promise<string> => {
+      const answer = await client.post(path, body);
+      expect([path, answer.status]).toEqual([path, 201]);
+      return answer.body.id;
+    };
+    const change = async (method: string, path: string, body?: object) =>
+      expect([path, (await client.call(method, path, body)).status]).toEqual([path, 200]);
+    const list = await made('/v1/lists', { name: 'Readers' });
+    const topic = await made('/v1/topics', { name: 'News', default_subscription: 'opt_in' });
+    const names = ['stays', 'ends', 'opts-out', 'suppressed', 'erased', 'again', 'moves', 'leaves'] as const;
+    const at = (name: string) => `${name}@example.net`;
+    for (const name of names) await made('/v1/contacts', { email: at(name), segments: [{ id: list }] });
+    const id = await made('/v1/broadcasts', {
+      segment_id: list,
+      topic_id: topic,
+      from: email.from,
+      subject: email.subject,
+      html: '<p>{{contact.email}}</p>',
+      send: true,
+    });
+    await asked.promise;
+    // Everybody's email is on the ledger, and nobody has it.
+    await client.until(`/v1/broadcasts/${id}`, ({ status }) => status === 'sent');
+    await change('PATCH', `/v1/contacts/${at('ends')}`, { unsubscribed: true });
+    const optOut = [{ id: topic, subscription: 'opt_out' }];
+    await change('PATCH', `/v1/contacts/${at('opts-out')}/topics`, optOut);
+    await made('/v1/suppressions', { email: at('suppressed') });
+    await change('DELETE', `/v1/contacts/${at('erased')}`);
+    await change('DELETE', `/v1/contacts/${at('again')}`);
+    await made('/v1/contacts', { email: at('again') });
+    await change('PATCH', `/v1/contacts/${at('moves')}`, { email: at('elsewhere') });
+    await change('DELETE', `/v1/contacts/${at('leaves')}/segments/${list}`);
+    stopped.resolve();
+    const { progress } = await client.until(
+      `/v1/broadcasts/${id}`,
+      ({ progress: { delivered, suppressed } }) => delivered + suppressed === names.length,
+    );
+    expect(progress).toMatchObject({ total: 8, queued: 8, delivered: 2, suppressed: 6 });
+    // Who is taken off the list by hand has asked for nothing: the list was read before that.
+    const mailed = server.messages.flatMap(({ recipients }) => recipients);
+    expect(mailed.sort()).toEqual([at('leaves'), at('stays')]);
+  });
+});
