@@ -5,6 +5,7 @@ import { begun, expectOnceEach, goOn, isDelivered, NONE, runOf } from './broadca
 import { BroadcastWorld } from './broadcast-world.ts';
 
 const HOUR_MS = 60 * 60 * 1000;
+const DAY_MS = 24 * HOUR_MS;
 
 /** A promise that is kept when the test says so. */
 function gate(): { readonly promise: Promise<void>; readonly open: () => void } {
@@ -81,6 +82,34 @@ describe('a page whose answer was lost', () => {
     expect(outcomes[0]).toBe(kind === 'accepted' ? 'accepted' : 'fenced');
     expect(world.log.includes('fence answered')).toBe(true);
     expectOnceEach(world);
+  });
+
+  test('is known by its number when its messages are past their retention', async () => {
+    vi.useFakeTimers({ toFake: ['Date'] });
+    const { world, id, arrival } = await withLostPage();
+    world.unreachable.add(1).add(2);
+    world.lostUntil = undefined;
+    arrival.open();
+    await Promise.all(world.late);
+    world.send();
+    const gone = new Set(world.mailed());
+    expect(gone.size).toBeGreaterThan(3);
+    vi.setSystemTime(Date.now() + 40 * DAY_MS);
+    const kept = { bodies: 7, metadata: 30, claims: 7 };
+    for (const shard of [0, 1, 2]) world.shard(shard).ledger.sweep(Date.now(), kept);
+    expect(world.mailed()).toEqual([]);
+    world.unreachable.clear();
+    world.office.refresh();
+    await world.until(isDelivered(world, id, 9));
+    expectOnceEach(
+      world,
+      [...world.members].filter((contact) => !gone.has(contact)),
+    );
+    // Its counts are there for a year from its end, in each shard.
+    for (const shard of [0, 1, 2]) world.shard(shard).office.sweep(Date.now() + 360 * DAY_MS);
+    expect(await runOf(world, id)).toMatchObject({ queued: 9, counts: { ...NONE, delivered: 9 } });
+    world.office.sweep(Date.now() + 370 * DAY_MS);
+    expect(await world.office.find([id])).toEqual([]);
   });
 });
 

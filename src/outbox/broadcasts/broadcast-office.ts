@@ -17,8 +17,10 @@ import type { BroadcastPartApi } from './part-api.ts';
 import { runOf, sumOf } from './run-shown.ts';
 import { RunTable, type StoredRun } from './run-table.ts';
 
-/** Small rows. Those of a shard tell that a page was accepted, long after its messages are gone. */
+/** From the end of a run on. Small rows; those of a shard tell that a page was accepted, long after its messages are gone. */
 const KEPT_DAYS = 365;
+/** From the last change in a shard on, whose part must outlive a run that was paused for long. */
+const PART_KEPT_DAYS = 2 * KEPT_DAYS;
 
 export interface BroadcastOfficeContext {
   readonly database: LedgerDatabase;
@@ -134,10 +136,11 @@ export class BroadcastOffice {
   }
 
   sweep(nowMs: number): void {
-    const beforeMs = nowMs - Math.max(KEPT_DAYS, this.context.settings.METADATA_RETENTION_DAYS) * DAY_MS;
     if (this.isEmpty) return;
-    this.table.sweep(beforeMs);
-    this.context.ledger.parts.sweep(beforeMs);
+    const { METADATA_RETENTION_DAYS } = this.context.settings;
+    const before = (keptDays: number) => nowMs - Math.max(keptDays, METADATA_RETENTION_DAYS) * DAY_MS;
+    this.table.sweep(before(KEPT_DAYS));
+    this.context.ledger.parts.sweep(before(PART_KEPT_DAYS));
   }
 
   /** When the object has to be woken for them. */
