@@ -8,6 +8,7 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { type ApiClient, openAccount, type TestAccount } from '../support/api-client.ts';
 import { canary, filesBelow, findIn } from '../support/canary.ts';
+import { plantBroadcasts, plantedInBroadcast, provokeBroadcastErrors } from '../support/planted-broadcast.ts';
 import { ADMIN_TOKEN, startRelay, TEST_SETTINGS } from '../support/relay-under-test.ts';
 import { startScriptedServer } from '../support/scripted-smtp-server.ts';
 import { startReceiver } from '../support/webhook-receiver.ts';
@@ -48,6 +49,7 @@ const planted = {
   topicText: canary('topictext'),
   filterDomain: `${canary('filterdomain')}.example`,
   erased: canary('erased'),
+  ...plantedInBroadcast,
 };
 
 let account: TestAccount;
@@ -131,6 +133,7 @@ beforeAll(async () => {
   const { body: events } = await client.get('/v1/events?limit=100');
   expect(JSON.stringify(events)).toContain(planted.recipient);
   await plantContacts(client);
+  await plantBroadcasts(client, smtp);
   await provokeErrors(client, email);
   running = await filesBelow(stateFolder);
   await relay.stop();
@@ -217,6 +220,7 @@ async function provokeErrors(client: ApiClient, email: Record<string, unknown>):
     await client.post('/v1/lists', { name: 'x', filter: { [planted.wrongField]: 1 } }),
     await client.post('/v1/lists', { name: 'x', filter: { property: planted.propertyValue, equals: 'x' } }),
     await client.post('/v1/topics', { name: planted.topicName, default_subscription: planted.topicText }),
+    ...(await provokeBroadcastErrors(client)),
     await client.call('GET', '/v1/emails', undefined, { authorization: `Bearer ${planted.wrongKey}` }),
     await client.post('/v1/relays', { host: '127.0.0.1', port: 25, password: planted.password }),
     await client.post('/v1/relays', {
@@ -297,6 +301,6 @@ test('the log has its lines, and none of the planted words', () => {
 });
 
 test('no error gives back what it is about', () => {
-  expect(errors).toHaveLength(34);
+  expect(errors).toHaveLength(42);
   expect(leaks(new Map(errors.map((error) => [error, Buffer.from(error)])))).toEqual([]);
 });
