@@ -54,7 +54,7 @@ const PAGE_BYTES = 4 * 1024 * 1024;
 const PAGE_STEPS = 500_000;
 const MAX_PAGE_BYTES = 24 * 1024 * 1024;
 const MAX_PAGE_STEPS = 10_000_000;
-/** Of those who came onto the list in between, no more are taken along than leave the page a page. */
+/** With those who came onto the list in between; beyond that they are divided anew. */
 const MAX_PAGE_CONTACTS = 1000;
 
 const ready = new ExpiringCache<ReadyBroadcast>({
@@ -125,10 +125,13 @@ export const broadcastJobs: BroadcastJobs = {
       // Anew each time: what was made a moment ago may be in the texts.
       loadProperties(run.context),
     ]);
+    const tooLarge = { kind: 'too_large', recipients: contacts.length } as const;
+    if (contacts.length > MAX_PAGE_CONTACTS) return tooLarge;
     const budget = new RequestBudget(MAX_PAGE_BYTES, MAX_PAGE_STEPS);
     const messages: MessageToAccept[] = [];
     for (const contact of contacts) {
       const message = await messageTo(run, contact, { ...page, properties, budget });
+      if (message === 'page_too_large') return tooLarge;
       if (message) messages.push(message);
     }
     messages.sort((a, b) => (a.id < b.id ? -1 : 1));
@@ -147,8 +150,8 @@ async function readRange(
   const { scope } = context;
   const contacts: Contact[] = [];
   let { after } = range;
-  while (contacts.length < MAX_PAGE_CONTACTS) {
-    const limit = MAX_PAGE_CONTACTS - contacts.length;
+  while (contacts.length <= MAX_PAGE_CONTACTS) {
+    const limit = MAX_PAGE_CONTACTS + 1 - contacts.length;
     const slice = await readContactSlice(scope, selection, { after, upTo: range.upTo, limit });
     const rows = slice.rows.slice(0, limit);
     contacts.push(...rows.map((record) => openContact(account.dataKeys, scope.accountId, record)));
@@ -168,7 +171,7 @@ async function messageTo(
     readonly properties: Properties;
     readonly budget: RequestBudget;
   },
-): Promise<MessageToAccept | undefined> {
+): Promise<MessageToAccept | 'page_too_large' | undefined> {
   const { context, broadcast, content, account, domain } = run;
   const { accountId } = context.scope;
   const to = parseMailbox(contact.email);
@@ -181,7 +184,7 @@ async function messageTo(
     sourceId: broadcastId,
   });
   const mail = rendered(content, { contact, properties: page.properties, links }, page.budget);
-  if (!mail) return undefined;
+  if (!mail || mail === 'page_too_large') return mail;
   const { subject, ...body } = mail;
   const { address } = to.mailbox;
   const summary: MessageSummary = {
@@ -213,12 +216,14 @@ async function messageTo(
 
 function rendered(
   ...[content, recipient, budget]: Parameters<typeof renderBroadcast>
-): BroadcastMail | undefined {
+): BroadcastMail | 'page_too_large' | undefined {
   try {
     return renderBroadcast(content, recipient, budget);
   } catch (error) {
-    if (error instanceof RenderError) return undefined;
-    throw error;
+    if (!(error instanceof RenderError)) throw error;
+    // What the others of the page take is no reason to leave anybody out.
+    const isOfPage = error.fault === 'request_too_long' || error.fault === 'request_too_many_steps';
+    return isOfPage ? 'page_too_large' : undefined;
   }
 }
 

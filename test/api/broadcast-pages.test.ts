@@ -195,6 +195,26 @@ describe('the pages of a broadcast', () => {
     expect([addressesOf(page), page.skipped]).toEqual([['short@example.com'], 1]);
   });
 
+  it('leave nobody out for what the others take: they are divided', async () => {
+    await made('/v1/contact-properties', { key: 'essay', type: 'string' });
+    const own = await made('/v1/lists', { name: 'Essays' });
+    const properties = { essay: 'x'.repeat(2000) };
+    const people = Array.from({ length: 32 }, (_, n) => ({ email: `e${n}@essay.example`, properties }));
+    await put(people, own);
+    const id = await handedOver(own, { html: '{{contact.essay}}'.repeat(400), text: '' });
+    const [range = { upTo: '' }, ...others] = await plannedRanges(id, 100);
+    expect(others).toEqual([]);
+    const page = { range, shard: 0, atMs: Date.now() };
+    expect(await broadcastJobs.composePage(jobOf(id), page)).toEqual({ kind: 'too_large', recipients: 32 });
+    const found: string[] = [];
+    for (const half of await plannedRanges(id, 16)) {
+      const part = await composed(id, { ...page, range: half });
+      expect(part.skipped).toBe(0);
+      found.push(...addressesOf(part));
+    }
+    expect(found.sort()).toEqual(people.map(({ email }) => email).sort());
+  });
+
   it('are smaller where the messages are large', async () => {
     const id = await handedOver(list, { html: 'x'.repeat(400_000), text: '' });
     const ranges = await plannedRanges(id, 200);

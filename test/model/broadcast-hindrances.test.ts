@@ -132,6 +132,28 @@ describe('what services refuse', () => {
   });
 });
 
+describe('a page that is too much for one', () => {
+  test('is divided, through a kill at any await; what was accepted of it is not', async () => {
+    const awaits = await atEachAwait(
+      () => begun({ shards: 3, contacts: 11, waiting: 6 }),
+      async (world, id, moment) => {
+        const isLater = moment % 2 === 0;
+        if (!isLater) world.largestPage = 2;
+        world.killAt = moment;
+        world.onRestart = () => {
+          world.largestPage = 2;
+        };
+        const isOver = isDelivered(world, id, 11);
+        await world.until(isOver, { loses: false });
+        await world.untilAlive(isOver, { loses: false });
+        expectOnceEach(world);
+        expect(await runOf(world, id)).toMatchObject({ queued: 11, skipped: 0 });
+      },
+    );
+    expect(awaits).toBeGreaterThan(20);
+  });
+});
+
 describe('a backlog', () => {
   test.each([1, 3])(
     'that fills up after a page was planned refuses it; it is planned anew (%s shards)',

@@ -12,6 +12,8 @@ export interface ListOfWorld {
   readonly members: ReadonlySet<string>;
   readonly shardCount: number;
   readonly quota: Quota | undefined;
+  /** The messages of more than so many are too much for a page. */
+  readonly largestPage: number;
   /** What every call answers instead. */
   readonly refusal: BroadcastRefusal | undefined;
 }
@@ -36,17 +38,19 @@ export function servicesOf(
         };
       }),
     composePage: ({ broadcastId }, { range, shard, atMs }) =>
-      answer('compose', () => ({
-        messages: membersIn(list, range).map((contact) => ({
+      answer('compose', () => {
+        const contacts = membersIn(list, range);
+        if (contacts.length > list.largestPage) return { kind: 'too_large', recipients: contacts.length };
+        const messages = contacts.map((contact) => ({
           id: broadcastMessageId(hashOf(`${broadcastId}/${contact}`), { shard, atMs }),
           recipientCount: 1,
           broadcastId,
           summary: new TextEncoder().encode(contact),
           head: [new Uint8Array(8)],
           attachments: [],
-        })),
-        skipped: 0,
-      })),
+        }));
+        return { messages, skipped: 0 };
+      }),
   };
 }
 

@@ -42,6 +42,7 @@ export class BroadcastWorld implements ListOfWorld, Network {
   readonly members = new Set<string>();
   refusal: BroadcastRefusal | undefined;
   quota: Quota | undefined;
+  largestPage = Number.POSITIVE_INFINITY;
   readonly unreachable = new Set<number>();
   onTheWay: Promise<void> | undefined;
   lostUntil: Promise<void> | undefined;

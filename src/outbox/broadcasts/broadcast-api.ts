@@ -80,6 +80,12 @@ export type BroadcastRefusal =
   | { readonly kind: 'failed'; readonly reason: string }
   | { readonly kind: 'hindered'; readonly hindrance: BroadcastHindrance };
 
+/** Its messages are too much for one page, which several pages are not. */
+export interface BroadcastPageTooLarge {
+  readonly kind: 'too_large';
+  readonly recipients: number;
+}
+
 /** What an Outbox does for a broadcast through services. They throw where D1 does not answer. */
 export interface BroadcastJobs {
   /**
@@ -106,5 +112,9 @@ export interface BroadcastJobs {
   composePage(
     job: BroadcastJob,
     page: { readonly range: ContactRange; readonly shard: number; readonly atMs: number },
-  ): Promise<{ readonly messages: readonly MessageToAccept[]; readonly skipped: number } | BroadcastRefusal>;
+  ): Promise<
+    | { readonly messages: readonly MessageToAccept[]; readonly skipped: number }
+    | BroadcastPageTooLarge
+    | BroadcastRefusal
+  >;
 }

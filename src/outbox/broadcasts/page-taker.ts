@@ -81,6 +81,7 @@ export class PageTaker {
     const { accountId, jobs, jobOf, table, accept } = this.context;
     const { range, shard, atMs, shards, quota, number } = plan;
     const page = await jobs().composePage(jobOf(id), { range, shard, atMs });
+    if ('kind' in page && page.kind === 'too_large') return this.divide(id, plan, page.recipients);
     if ('kind' in page) {
       await this.giveUp(id, plan);
       return page;
@@ -102,12 +103,23 @@ export class PageTaker {
       this.rooms.use(shard, messages.length);
     }
     this.growPages(id);
-    table.change(id, (run) =>
+    this.moveBehind(id, plan, skipped);
+    return undefined;
+  }
+
+  private moveBehind(id: string, { number, range }: PagePlan, skipped: number): void {
+    this.context.table.change(id, (run) =>
       run.plan?.number === number
         ? { plan: undefined, after: range.upTo, skipped: run.skipped + skipped }
         : {},
     );
-    return undefined;
+  }
+
+  /** The same people in smaller pages, unless they have their messages. */
+  private async divide(id: string, plan: PagePlan, recipients: number): Promise<undefined> {
+    if (recipients <= 1) throw new Error('one message of a broadcast is too large for a page');
+    if ((await this.giveUp(id, plan)) === 'accepted') this.moveBehind(id, plan, 0);
+    else this.limits.set(id, Math.min(PAGE_RECIPIENTS, Math.floor(recipients / 2)));
   }
 
   /** The page was not accepted. Another one is planned, once that has a chance. */
