@@ -22,15 +22,15 @@ describe('a broadcast and the quota', () => {
   test('uses up what is left of it, waits, and goes on where it was once there is room, through kills', async () => {
     const options = fc.record({
       shards: fc.constantFrom(1, 3),
-      day: fc.integer({ min: 1, max: 10 }),
+      month: fc.integer({ min: 1, max: 10 }),
       loses: fc.boolean(),
       kills: fc.array(fc.integer({ min: 1, max: 40 }), { maxLength: 3 }),
     });
     await fc.assert(
-      fc.asyncProperty(options, async ({ shards, day, loses, kills }) => {
+      fc.asyncProperty(options, async ({ shards, month, loses, kills }) => {
         const world = new BroadcastWorld({ shards, waiting: 4 });
         world.join(11);
-        world.quota = { day };
+        world.quota = { month };
         const id = newId('broadcast');
         await world.office.start({ id });
         const left = [...kills];
@@ -41,9 +41,9 @@ describe('a broadcast and the quota', () => {
         killLater();
         const isWaiting = async () => (await runIfAlive(world, id))?.hindrance === 'quota';
         await world.until(isWaiting, { loses });
-        expect(await runOf(world, id)).toMatchObject({ status: 'sending', queued: day, total: 11 });
-        expect(world.mailed()).toHaveLength(day);
-        world.quota = { day: 100 };
+        expect(await runOf(world, id)).toMatchObject({ status: 'sending', queued: month, total: 11 });
+        expect(world.mailed()).toHaveLength(month);
+        world.quota = { month: 100 };
         world.office.refresh();
         await world.until(isDelivered(world, id, 11), { loses });
         await world.untilAlive(isDelivered(world, id, 11), { loses });
