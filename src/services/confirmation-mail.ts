@@ -43,23 +43,36 @@ export async function mailConfirmations(
   contacts: readonly Invited[],
   listIds: readonly string[],
 ): Promise<void> {
-  if (contacts.length === 0 || listIds.length === 0) return;
-  const byId = new Map(contacts.map((contact) => [contact.id, contact]));
-  const pending = await findPendingMembers(context.scope, { contactIds: [...byId.keys()], listIds });
-  if (pending.length === 0) return;
-  const keys = await getDataKeys(context);
-  const lists = await askingLists(context, new Set(pending.map(({ listId }) => listId)));
-  const drafts: EmailDraft[] = [];
-  for (const { listId, contactId } of pending) {
-    const contact = byId.get(contactId);
-    const list = lists.get(listId);
-    if (!contact || !list || !(await mayBeAsked(context, keys, contact.email))) continue;
-    const draft = draftOf(context, keys, contact, list);
-    if (draft) drafts.push(draft);
-  }
+  const asked = await confirmationsFor(context, contacts, listIds, { isLimited: true });
+  const drafts = asked.flatMap(({ draft }) => draft ?? []);
   for (let at = 0; at < drafts.length; at += MESSAGES_AT_ONCE) {
     await sendEmails(context, drafts.slice(at, at + MESSAGES_AT_ONCE), {});
   }
+}
+
+/** One for each of the contacts and lists where it is still asked; without a draft where nothing is to be mailed. */
+export async function confirmationsFor(
+  context: ServiceContext,
+  contacts: readonly Invited[],
+  listIds: readonly string[],
+  /** Whether each counts among the few that an address gets a day. */
+  { isLimited }: { readonly isLimited: boolean },
+): Promise<{ contactId: string; listId: string; draft: EmailDraft | undefined }[]> {
+  if (contacts.length === 0 || listIds.length === 0) return [];
+  const byId = new Map(contacts.map((contact) => [contact.id, contact]));
+  const pending = await findPendingMembers(context.scope, { contactIds: [...byId.keys()], listIds });
+  if (pending.length === 0) return [];
+  const keys = await getDataKeys(context);
+  const lists = await askingLists(context, new Set(pending.map(({ listId }) => listId)));
+  const asked: { contactId: string; listId: string; draft: EmailDraft | undefined }[] = [];
+  for (const { listId, contactId } of pending) {
+    const contact = byId.get(contactId);
+    const list = lists.get(listId);
+    if (!contact || !list) continue;
+    const isAsked = !isLimited || (await mayBeAsked(context, keys, contact.email));
+    asked.push({ contactId, listId, draft: isAsked ? draftOf(context, keys, contact, list) : undefined });
+  }
+  return asked;
 }
 
 async function askingLists(

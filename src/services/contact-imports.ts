@@ -18,14 +18,17 @@ import { MAX_RECORD_BYTES, readRecords } from './csv-records.ts';
 import type { ImportUpload } from './import-upload.ts';
 import type { Page } from './listing.ts';
 import { joinableLists } from './lists.ts';
-import type { ServiceContext } from './service-context.ts';
+import { isTestActor, type ServiceContext } from './service-context.ts';
 import { checkTopics, type TopicChoice } from './topics.ts';
+import { originOf } from './unsubscribe-links.ts';
 
 export interface ImportRequest {
   readonly columnMap: ColumnMap;
   readonly onConflict: 'upsert' | 'skip';
   readonly listIds: readonly string[];
   readonly topics: readonly TopicChoice[];
+  /** Needs a list with double opt-in. */
+  readonly sendsConfirmations: boolean;
 }
 
 export interface ContactImport extends ImportRecord {
@@ -44,7 +47,8 @@ export async function startImport(
   const properties = await loadProperties(context);
   const { listIds, topics, onConflict } = request;
   const columns = columnsOf(header, request.columnMap, properties);
-  await joinableLists(context, listIds, (index) => `segments[${index}].id`);
+  const lists = await joinableLists(context, listIds, (index) => `segments[${index}].id`);
+  const confirmations = request.sendsConfirmations ? confirmationsOf(context, lists) : undefined;
   if (topics.length > 0) await checkTopics(context, topics, (index) => `topics[${index}].id`);
   const options: ImportOptions = {
     keyId: actor.kind === 'api_key' ? actor.keyId : actor.kind,
@@ -54,11 +58,27 @@ export async function startImport(
     onConflict,
     listIds,
     topics,
+    ...(confirmations && { confirmations }),
   };
   const { id, pieces, sizeBytes } = upload;
   const sealed = sealImportOptions(upload.keys, { accountId: scope.accountId, id }, options);
-  const given = { id, pieces, sizeBytes, options: sealed, start };
+  const given = { id, pieces, sizeBytes, options: sealed, start, asksToConfirm: confirmations !== undefined };
   if ((await upload.imports.start(given)) === 'lost') throw new AppError('unavailable');
+}
+
+function confirmationsOf(
+  context: ServiceContext,
+  lists: Awaited<ReturnType<typeof joinableLists>>,
+): NonNullable<ImportOptions['confirmations']> {
+  if (!lists.some(({ status }) => status === 'pending')) {
+    throw new AppError('invalid_field', {
+      field: 'send_confirmations',
+      reason: 'needs a list with double opt-in in `segments`',
+    });
+  }
+  const origin = originOf(context);
+  if (origin === undefined) throw new AppError('unavailable');
+  return { origin, isTest: isTestActor(context.actor) };
 }
 
 const BOM = [0xef, 0xbb, 0xbf];

@@ -18,12 +18,14 @@ import type { AccountScope } from '../store/db.ts';
 import { findContactIds } from '../store/imported-contacts.ts';
 import { findLists } from '../store/lists.ts';
 import { findTopics } from '../store/topics.ts';
+import type { Invited } from './confirmation-mail.ts';
 import { type ContactInput, contactInputOf } from './contact-input.ts';
 import { type ContactProperty, filterableIds, loadProperties } from './contact-properties.ts';
 import { type CsvRecord, readRecords } from './csv-records.ts';
+import { mailImportConfirmations } from './import-confirmations.ts';
 import { joinable } from './lists.ts';
 import type { ServiceContext } from './service-context.ts';
-import { MAX_UPSERT, type UpsertOptions, upsertContacts } from './upsert-contacts.ts';
+import { MAX_UPSERT, type UpsertOptions, type UpsertOutcome, upsertContacts } from './upsert-contacts.ts';
 
 interface Line {
   readonly line: number;
@@ -35,8 +37,14 @@ export async function importSlice(
   slice: ImportSlice,
 ): Promise<SliceOutcome> {
   const { importId, options, position, bytes, isLast, mayBeRepeated } = slice;
-  const actor = { kind: 'api_key', keyId: options.keyId } as const;
-  const context: ServiceContext = { env, scope, actor, requestId: newId('request') };
+  const { confirmations: asked } = options;
+  const actor = {
+    kind: 'api_key',
+    keyId: options.keyId,
+    ...(asked?.isTest && { isTest: true as const }),
+  } as const;
+  const origin = asked && { origin: asked.origin };
+  const context: ServiceContext = { env, scope, actor, requestId: newId('request'), ...origin };
   const { delimiter } = options;
   const stretch = readRecords(bytes, position, { delimiter, limit: MAX_UPSERT, isLast });
   const properties = await loadProperties(context);
@@ -55,16 +63,30 @@ export async function importSlice(
     filterable: filterableIds(properties),
   });
   await writer.write(lines, mayBeRepeated);
+  const confirmations =
+    asked &&
+    (await mailImportConfirmations(context, writer.written, {
+      importId,
+      listIds: options.listIds,
+      mayBeRepeated,
+    }));
   refusals.push(...writer.refusals);
   refusals.sort((a, b) => a.line - b.line);
   const counts = { ...writer.counts, failed: refusals.length };
   const total = counts.created + counts.updated + counts.skipped + counts.failed;
-  return { position: stretch.position, counts: { ...counts, total }, refusals };
+  return {
+    position: stretch.position,
+    counts: { ...counts, total },
+    refusals,
+    ...(confirmations && { confirmations }),
+  };
 }
 
 class Writer {
   counts: ImportCounts = NO_COUNTS;
   readonly refusals: Refusal[] = [];
+  /** Those that a line has made or changed. */
+  readonly written: Invited[] = [];
   readonly #context: ServiceContext;
   readonly #importId: string;
   readonly #options: UpsertOptions;
@@ -85,6 +107,7 @@ class Writer {
     const inputs = open.map(({ input }) => input);
     try {
       const outcomes = inputs.length > 0 ? await upsertContacts(this.#context, inputs, options) : [];
+      this.#note(lines, open, { outcomes, made });
       const count = (wanted: string) => outcomes.filter(({ outcome }) => outcome === wanted).length;
       const counts = { updated: count('updated'), skipped: count('skipped') };
       const created = count('created') + made.size;
@@ -102,6 +125,22 @@ class Writer {
       await this.write(lines.slice(0, middle), true);
       await this.write(lines.slice(middle), true);
     }
+  }
+
+  #note(
+    lines: readonly Line[],
+    open: readonly Line[],
+    { outcomes, made }: { outcomes: readonly UpsertOutcome[]; made: ReadonlySet<string> },
+  ): void {
+    for (const { line, input } of lines) {
+      const id = importedContactId(this.#importId, line);
+      if (made.has(id)) this.written.push({ id, email: input.address });
+    }
+    open.forEach(({ input }, index) => {
+      const written = outcomes[index];
+      if (written && written.outcome !== 'skipped')
+        this.written.push({ id: written.id, email: input.address });
+    });
   }
 }
 

@@ -84,6 +84,7 @@ describe('an import', () => {
       created_at: expect.stringMatching(/Z$/),
       completed_at: expect.stringMatching(/Z$/),
       counts: counts(2),
+      confirmations: null,
     });
     expect(await contact('ann@example.com')).toMatchObject({
       email: 'Ann@example.com',

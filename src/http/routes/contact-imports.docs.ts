@@ -28,6 +28,10 @@ const contactImport = z.object({
   counts: z
     .object({ total: count, created: count, updated: count, skipped: count, failed: count })
     .meta({ description: 'Of lines, so far. `total` is the sum of the others.' }),
+  confirmations: z.object({ mailed: count, not_mailed: count }).nullable().meta({
+    description:
+      'Links that confirm a place on a list, so far. Not mailed: the address had its share of the day, the quota is used up, or the list may not send. null where none were asked for.',
+  }),
 });
 const example = {
   object: 'contact_import',
@@ -36,6 +40,7 @@ const example = {
   created_at: EXAMPLE_TIME,
   completed_at: EXAMPLE_TIME,
   counts: { total: 1000, created: 990, updated: 0, skipped: 8, failed: 2 },
+  confirmations: null,
 };
 
 const JSON_TEXT = 'As JSON.';
@@ -57,6 +62,8 @@ const body = describeFields(importFields, {
     .meta({
       description: `What the contacts chose about topics: \`id\` and \`subscription\`. ${JSON_TEXT}`,
     }),
+  send_confirmations:
+    'Whether contacts that are pending on one of the lists are mailed the link that confirms it. `true` needs a list with double opt-in.',
 }).safeExtend({ file: z.string().meta({ description: 'CSV in UTF-8 with a header, up to 90 MiB.' }) });
 
 export const contactImportDocs: ResourceDocs = {

@@ -40,6 +40,7 @@ export const importFields = z.strictObject({
   on_conflict: z.enum(['upsert', 'skip']).default('skip'),
   segments: listRefs.optional(),
   topics: topicChoices.optional(),
+  send_confirmations: z.boolean().default(false),
 });
 
 export const importQuery = pageQuery.safeExtend({
@@ -93,7 +94,7 @@ const REFUSALS: ExportTable<Refusal> = {
   cellsOf: ({ line, reason }) => [line, reason],
 };
 
-function bodyOf({ id, status, createdAtMs, completedAtMs, counts }: service.ContactImport) {
+function bodyOf({ id, status, createdAtMs, completedAtMs, counts, confirmations }: service.ContactImport) {
   return {
     object: 'contact_import',
     id,
@@ -101,6 +102,9 @@ function bodyOf({ id, status, createdAtMs, completedAtMs, counts }: service.Cont
     created_at: isoTime(createdAtMs),
     completed_at: completedAtMs === undefined ? null : isoTime(completedAtMs),
     counts,
+    confirmations: confirmations
+      ? { mailed: confirmations.mailed, not_mailed: confirmations.notMailed }
+      : null,
   };
 }
 
@@ -108,7 +112,13 @@ function requestOf(texts: ReadonlyMap<string, string>): service.ImportRequest {
   const given = Object.fromEntries(
     [...texts].map(([name, text]) => [name, name === 'on_conflict' ? text : jsonOf(name, text)]),
   );
-  const { column_map, on_conflict, segments = [], topics = [] } = validate(importFields, given);
+  const {
+    column_map,
+    on_conflict,
+    segments = [],
+    topics = [],
+    send_confirmations,
+  } = validate(importFields, given);
   return {
     columnMap: {
       email: column_map?.email,
@@ -121,6 +131,7 @@ function requestOf(texts: ReadonlyMap<string, string>): service.ImportRequest {
     onConflict: on_conflict,
     listIds: listIdsOf(segments),
     topics,
+    sendsConfirmations: send_confirmations,
   };
 }
 

@@ -1,5 +1,6 @@
 /** What crosses between the Outbox and its callers about imports. */
 import type {
+  Confirmations,
   ImportCounts,
   ImportOptions,
   ImportPosition,
@@ -14,6 +15,8 @@ export interface ImportRecord {
   readonly status: ImportStatus;
   readonly completedAtMs: number | undefined;
   readonly counts: ImportCounts;
+  /** Absent where none were asked for. */
+  readonly confirmations?: Confirmations;
 }
 
 export interface ImportPageRequest {
@@ -31,6 +34,7 @@ export interface ImportToStart {
   readonly options: Uint8Array;
   /** The first record after the header. */
   readonly start: ImportPosition;
+  readonly asksToConfirm: boolean;
 }
 
 export interface PieceOfImport {
@@ -72,4 +76,5 @@ export interface SliceOutcome {
   readonly position: ImportPosition;
   readonly counts: ImportCounts;
   readonly refusals: readonly Refusal[];
+  readonly confirmations?: Confirmations;
 }

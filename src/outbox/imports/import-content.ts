@@ -28,6 +28,14 @@ export interface ImportOptions {
   readonly onConflict: 'upsert' | 'skip';
   readonly listIds: readonly string[];
   readonly topics: readonly { readonly id: string; readonly subscription: 'opt_in' | 'opt_out' }[];
+  /** Present: who is pending on one of the lists is mailed the link that confirms it, which leads to this origin. */
+  readonly confirmations?: { readonly origin: string; readonly isTest: boolean };
+}
+
+/** Of the links that confirm a place on a list. Those that were not mailed will not be, either. */
+export interface Confirmations {
+  readonly mailed: number;
+  readonly notMailed: number;
 }
 
 /** A place between two records of the file, or inside of a line that is refused for its length. */
@@ -56,6 +64,13 @@ export function addCounts(a: ImportCounts, b: ImportCounts): ImportCounts {
     skipped: a.skipped + b.skipped,
     failed: a.failed + b.failed,
   };
+}
+
+export function addConfirmations(
+  a: Confirmations,
+  b: Confirmations = { mailed: 0, notMailed: 0 },
+): Confirmations {
+  return { mailed: a.mailed + b.mailed, notMailed: a.notMailed + b.notMailed };
 }
 
 /** A line that made no contact. Never its content. */

@@ -12,7 +12,9 @@ import type {
   PieceOfImport,
 } from './import-api.ts';
 import {
+  addConfirmations,
   addCounts,
+  type Confirmations,
   type ImportCounts,
   type ImportPosition,
   NO_COUNTS,
@@ -38,6 +40,7 @@ export interface Progress {
   readonly counts: ImportCounts;
   /** How many refusals are kept. */
   readonly kept: number;
+  readonly confirmations?: Confirmations;
 }
 
 interface Row extends Record<string, SqlStorageValue> {
@@ -96,7 +99,10 @@ export class ImportTable {
   }
 
   /** Safe to repeat. `lost`: what was uploaded was swept, or is not complete. */
-  start({ id, pieces, sizeBytes, options, start }: ImportToStart, nowMs: number): 'started' | 'lost' {
+  start(
+    { id, pieces, sizeBytes, options, start, asksToConfirm }: ImportToStart,
+    nowMs: number,
+  ): 'started' | 'lost' {
     this.known = undefined;
     const row = this.row(id);
     if (!row) return 'lost';
@@ -108,7 +114,12 @@ export class ImportTable {
       to,
     );
     if (found?.n !== pieces) return 'lost';
-    const progress: Progress = { position: start, counts: NO_COUNTS, kept: 0 };
+    const progress: Progress = {
+      position: start,
+      counts: NO_COUNTS,
+      kept: 0,
+      ...(asksToConfirm && { confirmations: { mailed: 0, notMailed: 0 } }),
+    };
     this.db.all(
       `UPDATE imports SET status = 'queued', changed_at = ?, size_bytes = ?, options = ?, progress = ?
        WHERE number = ?`,
@@ -148,6 +159,7 @@ export class ImportTable {
       readonly position: ImportPosition;
       readonly counts: ImportCounts;
       readonly refusals?: (SealedRefusals & { readonly count: number }) | undefined;
+      readonly confirmations?: Confirmations;
       readonly isLast: boolean;
     },
     nowMs: number,
@@ -159,6 +171,9 @@ export class ImportTable {
         position,
         counts: addCounts(progress.counts, done.counts),
         kept: progress.kept + (refusals?.count ?? 0),
+        ...(progress.confirmations && {
+          confirmations: addConfirmations(progress.confirmations, done.confirmations),
+        }),
       };
       this.db.all(
         'UPDATE imports SET status = ?, changed_at = ?, completed_at = ?, progress = ? WHERE number = ?',
@@ -281,8 +296,14 @@ export class ImportTable {
 }
 
 function recordOf({ id, status, completed_at, progress }: Row): ImportRecord {
-  const { counts = NO_COUNTS } = JSON.parse(progress ?? '{}') as Partial<Progress>;
-  return { id, status: status as ImportStatus, completedAtMs: completed_at ?? undefined, counts };
+  const { counts = NO_COUNTS, confirmations } = JSON.parse(progress ?? '{}') as Partial<Progress>;
+  return {
+    id,
+    status: status as ImportStatus,
+    completedAtMs: completed_at ?? undefined,
+    counts,
+    ...(confirmations && { confirmations }),
+  };
 }
 
 /** So long nothing could be written of it that it is given up. */
