@@ -15,6 +15,7 @@ import {
 import {
   advance,
   type DeliveryState,
+  isOpen,
   isScheduled,
   openRecipients,
   type Progress,
@@ -124,7 +125,23 @@ export function applyResolution(
  */
 export function applyCancel(progress: Progress, nowMs: number): Progress | undefined {
   const recipients = openRecipients(progress);
-  if (recipients.length === 0) return undefined;
+  return recipients.length === 0 ? undefined : canceled(progress, recipients, nowMs);
+}
+
+/**
+ * These recipients are erased. What is open about them, or held in doubt, ends as if it were taken back; the others
+ * are mailed on. The caller knows that no recipient is at its dot.
+ */
+export function applyErasure(progress: Progress, recipients: readonly number[], nowMs: number): Progress {
+  const unended = recipients.filter((index) => {
+    const delivery = progress.deliveries[index];
+    return delivery && (isOpen(delivery) || delivery.status === 'in_doubt');
+  });
+  const after = unended.length === 0 ? progress : canceled(progress, unended, nowMs);
+  return { ...after, isErased: true };
+}
+
+function canceled(progress: Progress, recipients: readonly number[], nowMs: number): Progress {
   const changes = new Map<number, DeliveryState>();
   for (const index of recipients) {
     const delivery = progress.deliveries[index];

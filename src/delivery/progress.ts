@@ -71,6 +71,8 @@ export interface Progress {
   readonly isTest?: true;
   /** The broadcast that counts it. */
   readonly broadcastId?: string;
+  /** Somebody was erased from it: its content is shown to nobody, and goes with its end. */
+  readonly isErased?: true;
 }
 
 /** Why a recipient gets no copy, known at acceptance. */

@@ -1,6 +1,8 @@
 /** Writes decisions down: reply texts sealed, one transaction, and one sync that sessions share where they can. */
 
 import type { Step } from '../delivery/attempt.ts';
+import { applyResolution } from '../delivery/ending.ts';
+import type { Resolution } from './client.ts';
 import { Gathering } from './gathering.ts';
 import { GroupCommit } from './group-commit.ts';
 import type { ItemChange, Ledger } from './ledger/ledger.ts';
@@ -56,6 +58,21 @@ export class Bookkeeper {
     this.commits++;
     if (this.commits % COMMITS_PER_LOW_WATER === 0) this.ledger.saveLowWater();
     return written;
+  }
+
+  /** Ends a doubt that is held. `n` is the delivery's place in the message. */
+  async resolve(
+    id: string,
+    n: number,
+    resolution: Resolution,
+  ): Promise<'resolved' | 'not_found' | 'not_in_doubt'> {
+    const item = this.ledger.messages.find(id);
+    if (!item?.progress.deliveries[n]) return 'not_found';
+    if (this.ledger.isInHand(item)) return 'not_in_doubt';
+    const step = applyResolution(item.progress, n, resolution, Date.now());
+    if (!step) return 'not_in_doubt';
+    await this.commit([{ item, step, ...(item.dot ? { dot: item.dot } : {}) }]);
+    return 'resolved';
   }
 
   /** Servers quote addresses in their replies, so the texts are sealed like the message itself. */

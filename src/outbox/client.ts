@@ -15,6 +15,7 @@ import {
 import { type Env, settingsOf } from '../env.ts';
 import type { BroadcastApi } from './broadcasts/broadcast-api.ts';
 import type { BroadcastPage, BroadcastPartApi } from './broadcasts/part-api.ts';
+import type { ErasureApi } from './erasures/erasure-api.ts';
 import type { ImportApi } from './imports/import-api.ts';
 import type { QuotaPart } from './quota-grants.ts';
 import type { LeaseAnswer, LeaseRequest } from './quota-keeper.ts';
@@ -35,7 +36,8 @@ export {
   type TimelineEvent,
 } from '../delivery/progress.ts';
 export type * from './broadcasts/broadcast-api.ts';
-export { broadcastDeskOf, importDeskOf } from './desks.ts';
+export { broadcastDeskOf, erasureDeskOf, importDeskOf } from './desks.ts';
+export type * from './erasures/erasure-api.ts';
 export type * from './imports/import-api.ts';
 export * from './imports/import-content.ts';
 export * from './message-content.ts';
@@ -228,6 +230,8 @@ export interface OutboxApi {
   broadcastsOf(accountId: string): BroadcastApi & Disposable;
   /** In any shard, told which it is. */
   broadcastPartsOf(accountId: string, shard: number): BroadcastPartApi & Disposable;
+  /** In any shard. */
+  erasures(): ErasureApi & Disposable;
   accept(request: AcceptRequest): Promise<AcceptResult>;
   /** Shard 0: durable before it answers. */
   claim(request: ClaimRequest): Promise<ClaimResult>;

@@ -7,6 +7,7 @@ import type { Env } from '../env.ts';
 import type { BroadcastApi } from './broadcasts/broadcast-api.ts';
 import type { BroadcastPartApi } from './broadcasts/part-api.ts';
 import { outboxOf } from './client.ts';
+import type { ErasureApi } from './erasures/erasure-api.ts';
 import type { ImportApi } from './imports/import-api.ts';
 import { CLAIM_SHARD } from './shards.ts';
 
@@ -20,6 +21,10 @@ export function broadcastDeskOf(env: Env, accountId: string): BroadcastApi {
 
 export function broadcastPartDeskOf(env: Env, accountId: string, shard: number): BroadcastPartApi {
   return deskOf(() => outboxOf(env, accountId, shard).broadcastPartsOf(accountId, shard));
+}
+
+export function erasureDeskOf(env: Env, accountId: string, shard: number): ErasureApi {
+  return deskOf(() => outboxOf(env, accountId, shard).erasures());
 }
 
 /** Of a desk whose methods are all asynchronous. */

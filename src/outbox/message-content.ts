@@ -10,7 +10,16 @@
  */
 import { createHmac } from 'node:crypto';
 import { releaseBytes } from '../crypto/release-bytes.ts';
-import { keyedHash, type SealedPlace, type SealingKey, seal, sealAsync, unseal } from '../crypto/seal.ts';
+import {
+  keyedHash,
+  newestKey,
+  type SealedPlace,
+  type SealingKey,
+  seal,
+  sealAsync,
+  sealedKeyNumber,
+  unseal,
+} from '../crypto/seal.ts';
 import type { Rejection } from '../delivery/progress.ts';
 import type { Attachment, Mailbox } from '../mime/types.ts';
 
@@ -178,6 +187,17 @@ export function openSummary(
   sealed: Uint8Array,
 ): MessageSummary {
   return JSON.parse(decoder.decode(unseal(keys, summaryPlace(identity), sealed)));
+}
+
+/** Under the key that another seal was made with: what else is derived from that stays. */
+export function resealSummary(
+  keys: readonly SealingKey[],
+  identity: { accountId: string; id: string },
+  { summary, like }: { readonly summary: MessageSummary; readonly like: Uint8Array },
+): Uint8Array {
+  const number = sealedKeyNumber(like);
+  const key = keys.find((candidate) => candidate.number === number) ?? newestKey(keys);
+  return seal(key, summaryPlace(identity), encoder.encode(JSON.stringify(summary)));
 }
 
 export function openHead(

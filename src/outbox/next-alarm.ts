@@ -1,4 +1,4 @@
-/** When an Outbox has to be woken: for its mail, its webhooks, its test mail, its imports, its broadcasts, what was staged and left, and its retention. */
+/** When an Outbox has to be woken: for its mail, its webhooks, its test mail, its imports, its broadcasts, its erasures, what was staged and left, and its retention. */
 import type { Settings } from '../env.ts';
 import type { Ledger } from './ledger/ledger.ts';
 import { DAY_MS } from './ledger/partitions.ts';
@@ -13,6 +13,7 @@ export interface Wakeful {
   readonly courier: { readonly isRunning: boolean; readonly nextAtMs: number | undefined } | undefined;
   readonly imports: { nextAlarmAt(nowMs: number): number | undefined };
   readonly broadcasts: { nextAlarmAt(nowMs: number): number | undefined };
+  readonly erasures: { nextAlarmAt(nowMs: number): number | undefined };
 }
 
 /** undefined where there is nothing to be woken for, ever. */
@@ -27,6 +28,7 @@ export function nextAlarmAt(outbox: Wakeful, nowMs: number): number | undefined 
     oldestMs === undefined ? undefined : oldestMs + settings.STAGING_KEPT_MS,
     outbox.imports.nextAlarmAt(nowMs),
     outbox.broadcasts.nextAlarmAt(nowMs),
+    outbox.erasures.nextAlarmAt(nowMs),
   ].filter((atMs) => atMs !== undefined);
   // Retention is looked after every day, however far ahead the next message is scheduled.
   if (times.length > 0 || ledger.hasHistory) times.push(nowMs + DAY_MS);

@@ -7,11 +7,9 @@
 import { DurableObject } from 'cloudflare:workers';
 import { releaseBytes } from '../crypto/release-bytes.ts';
 import type { MessageRoute } from '../delivery/choose-relay.ts';
-import { applyResolution } from '../delivery/ending.ts';
 import { type ExplainedChoice, explainChoice } from '../delivery/explain-choice.ts';
 import { type Env, type Settings, settingsOf } from '../env.ts';
 import { logError } from '../log.ts';
-import { relayGateOf } from '../relay-gate/client.ts';
 import { Acceptance } from './acceptance.ts';
 import { Bookkeeper } from './bookkeeper.ts';
 import { BroadcastDesk, BroadcastPartDesk } from './broadcasts/broadcast-desk.ts';
@@ -32,6 +30,8 @@ import type {
   Resolution,
   StagedPiece,
 } from './client.ts';
+import { ErasureDesk } from './erasures/erasure-desk.ts';
+import { ErasureOffice } from './erasures/erasure-office.ts';
 import { ImportDesk } from './imports/import-desk.ts';
 import { ImportOffice } from './imports/import-office.ts';
 import type { OutboxJobs } from './jobs.ts';
@@ -43,9 +43,9 @@ import { Pump, type PumpContext } from './pump.ts';
 import type { QuotaPart } from './quota-grants.ts';
 import type { LeaseAnswer, LeaseRequest } from './quota-keeper.ts';
 import { Registration } from './registration.ts';
-import { relayReports } from './relay-reports.ts';
+import { relayContext } from './relay-reports.ts';
 import { RetentionKeeper } from './retention-keeper.ts';
-import { DEFAULT_RELAY_ID, SendingStateReader } from './sending-state.ts';
+import { SendingStateReader } from './sending-state.ts';
 import { CLAIM_SHARD, shardOf } from './shards.ts';
 import { Simulator } from './simulator.ts';
 import type { UsageState } from './usage.ts';
@@ -59,6 +59,7 @@ import type { AttemptResult } from './webhooks/retry-plan.ts';
 export class Outbox extends DurableObject<Env> implements OutboxApi {
   private readonly importOffice: ImportOffice;
   private readonly broadcasts: BroadcastOffice;
+  private readonly erasureOffice: ErasureOffice;
   private readonly settings: Settings;
   private readonly database: LedgerDatabase;
   private readonly ledger: Ledger;
@@ -91,19 +92,12 @@ export class Outbox extends DurableObject<Env> implements OutboxApi {
       // What it has to be woken for is known before: see `onAccepted`.
       sync: () => this.events.sync(ctx.storage),
       belongTo: (accountId, shard) => this.belongTo(accountId, shard),
-      onAccepted: () => {
-        this.kick();
-        this.arm();
-      },
+      onAccepted: () => this.goOn(),
     });
-    this.broadcasts = new BroadcastOffice({
-      database: this.database,
-      ledger: this.ledger,
-      settings: this.settings,
-      acceptance: this.acceptance,
-      sync: () => this.sync(),
-      onRest: () => this.arm(),
-    });
+    const { database, ledger, settings, acceptance } = this;
+    const shared = { database, ledger, settings, sync: () => this.sync() };
+    this.broadcasts = new BroadcastOffice({ ...shared, acceptance, onRest: () => this.arm() });
+    this.erasureOffice = new ErasureOffice({ ...shared, onRest: () => this.goOn() });
     const accountId = this.database.readMeta('account_id');
     if (accountId) this.pump = this.pumpFor(accountId);
   }
@@ -159,21 +153,19 @@ export class Outbox extends DurableObject<Env> implements OutboxApi {
   }
 
   importsOf(accountId: string): ImportDesk {
-    return new ImportDesk(this.importOffice, () => {
-      this.belongTo(accountId, CLAIM_SHARD);
-      this.arm();
-    });
+    return new ImportDesk(this.importOffice, () => this.leadFor(accountId));
   }
 
   broadcastsOf(accountId: string): BroadcastDesk {
-    return new BroadcastDesk(this.broadcasts, () => {
-      this.belongTo(accountId, CLAIM_SHARD);
-      this.arm();
-    });
+    return new BroadcastDesk(this.broadcasts, () => this.leadFor(accountId));
   }
 
   broadcastPartsOf(accountId: string, shard: number): BroadcastPartDesk {
     return new BroadcastPartDesk(this.broadcasts.part, () => this.belongTo(accountId, shard));
+  }
+
+  erasures(): ErasureDesk {
+    return new ErasureDesk(this.erasureOffice);
   }
 
   async findMessage(id: string): Promise<LedgerMessage | undefined> {
@@ -214,14 +206,9 @@ export class Outbox extends DurableObject<Env> implements OutboxApi {
     n: number,
     resolution: Resolution,
   ): Promise<'resolved' | 'not_found' | 'not_in_doubt'> {
-    const item = this.ledger.messages.find(id);
-    if (!item?.progress.deliveries[n] || !this.books) return 'not_found';
-    if (this.ledger.isInHand(item)) return 'not_in_doubt';
-    const step = applyResolution(item.progress, n, resolution, Date.now());
-    if (!step) return 'not_in_doubt';
-    await this.books.commit([{ item, step, ...(item.dot ? { dot: item.dot } : {}) }]);
+    const outcome = (await this.books?.resolve(id, n, resolution)) ?? 'not_found';
     this.kick();
-    return 'resolved';
+    return outcome;
   }
 
   async recordAccountEvents(accountId: string, entries: readonly AccountEntry[]): Promise<void> {
@@ -304,8 +291,7 @@ export class Outbox extends DurableObject<Env> implements OutboxApi {
     // The alarm that is remembered here may be the one that was lost.
     this.alarmAtMs = (await this.ctx.storage.getAlarm()) ?? undefined;
     this.registration.ensure();
-    this.kick();
-    this.arm();
+    this.goOn();
   }
 
   async erase(): Promise<void> {
@@ -346,12 +332,18 @@ export class Outbox extends DurableObject<Env> implements OutboxApi {
     this.registration.ensure();
   }
 
+  private leadFor(accountId: string): void {
+    this.belongTo(accountId, CLAIM_SHARD);
+    this.arm();
+  }
+
   private pumpFor(accountId: string): Pump {
     const state = new SendingStateReader(this.env, accountId, (kept) => this.retention.learn(kept));
     this.state = state;
     const { ledger, settings } = this;
     const shard = Number(this.database.readMeta('shard') ?? '0');
     this.events.open({ accountId, shard }, state);
+    this.erasureOffice.open({ accountId, shard }, state);
     const own = { accountId, env: this.env, jobs: () => this.jobs };
     this.importOffice.open(own, state);
     this.broadcasts.open(own, state);
@@ -361,18 +353,21 @@ export class Outbox extends DurableObject<Env> implements OutboxApi {
     });
     const context: PumpContext = {
       accountId,
-      holder: this.ctx.id.toString(),
-      gateOf: (relayId) =>
-        relayGateOf(this.env, relayId === DEFAULT_RELAY_ID ? relayId : `${accountId}/${relayId}`),
       ledger,
       books: this.books,
       state,
       settings,
       onRest: () => this.arm(),
-      ...relayReports(this.ctx, { accountId, state, events: this.events }),
+      ...relayContext({ ctx: this.ctx, env: this.env }, { accountId, state, events: this.events }),
     };
     this.simulator = new Simulator(context);
     return new Pump(context);
+  }
+
+  /** There is work, and something to be woken for. */
+  private goOn(): void {
+    this.kick();
+    this.arm();
   }
 
   private kick(): void {
@@ -381,14 +376,17 @@ export class Outbox extends DurableObject<Env> implements OutboxApi {
     this.events.courier?.kick();
     this.importOffice.kick();
     this.broadcasts.kick();
+    this.erasureOffice.kick();
   }
 
   /** Sets the alarm where it would otherwise come too late. Each `setAlarm` is a row written, so it is never moved back. */
   private arm(): void {
     if (this.isErased) return;
-    const { ledger, settings, pump, simulator, broadcasts, importOffice: imports } = this;
+    const { ledger, settings, pump, simulator, broadcasts } = this;
     const { courier } = this.events;
-    const atMs = nextAlarmAt({ ledger, settings, pump, simulator, courier, imports, broadcasts }, Date.now());
+    const { importOffice: imports, erasureOffice: erasures } = this;
+    const working = { pump, simulator, courier, imports, broadcasts, erasures };
+    const atMs = nextAlarmAt({ ledger, settings, ...working }, Date.now());
     if (atMs === undefined || (this.alarmAtMs !== undefined && this.alarmAtMs <= atMs)) return;
     this.alarmAtMs = atMs;
     void this.ctx.storage.setAlarm(atMs);

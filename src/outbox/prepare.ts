@@ -4,9 +4,10 @@ import { keyedHash, type SealingKey, sealedKeyNumber } from '../crypto/seal.ts';
 import { openRecipients, startOf } from '../delivery/progress.ts';
 import { compose } from '../mime/compose.ts';
 import { inPieces } from '../mime/message-stream.ts';
-import type { ComposedMessage } from '../mime/types.ts';
+import type { ComposedMessage, Mailbox } from '../mime/types.ts';
 import type { Envelope } from '../smtp/types.ts';
 
+import { isErasedMailbox } from './erasures/what-is-left.ts';
 import type { LedgerItem } from './ledger/message-row.ts';
 import type { MessageTable } from './ledger/message-table.ts';
 import {
@@ -50,13 +51,14 @@ export async function prepareMessage(
   });
   const bytesOf = (range: { offset: number; sizeBytes: number }) =>
     openAttachment(keys, identity, range, (piece) => messages.readPiece(item, 'attachments', piece));
+  const isThere = (mailbox: Mailbox) => !isErasedMailbox(mailbox);
   const composed = head.raw
     ? rawMessage(head.raw, bytesOf)
     : await compose(
         {
           from: summary.from,
-          to: summary.to,
-          cc: summary.cc,
+          to: summary.to.filter(isThere),
+          cc: summary.cc.filter(isThere),
           replyTo: summary.replyTo,
           subject: summary.subject,
           ...head,

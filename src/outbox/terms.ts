@@ -10,7 +10,7 @@ import type { DeliveryState, DeliveryStatus } from '../delivery/progress.ts';
 export type Term = bigint;
 export type KeyedKind = 'recipient' | 'tag' | 'broadcast';
 
-const TERM_BYTES = 8;
+export const TERM_BYTES = 8;
 
 /** A term of what the customer wrote. Recipients go by `recipientKey`, tags as `name` and as `name=value`. */
 export function keyedTerm(key: SealingKey, kind: KeyedKind, value: string): Term {

@@ -23,6 +23,7 @@ import {
   loadProperties,
   type PropertyValue,
 } from './contact-properties.ts';
+import { planErasure } from './erase-from-outboxes.ts';
 import { joinableLists, pendingIds } from './lists.ts';
 import { actorName, type ServiceContext } from './service-context.ts';
 import { erasedAddress } from './suppressions.ts';
@@ -30,6 +31,8 @@ import { checkTopics, putSubscriptions, type TopicChoice } from './topics.ts';
 import { auditsOf, changedContent, upsertContacts, valueChanges } from './upsert-contacts.ts';
 
 const MAX_ATTEMPTS = 5;
+/** What tells of somebody who is erased names nobody. */
+const NO_PERSON = { email: null, firstName: null, lastName: null };
 
 export interface NewContact extends GivenContact {
   readonly email: string;
@@ -146,6 +149,8 @@ export async function deleteContact(
   if (!record) return undefined;
   const contact = openContact(keys, scope.accountId, record);
   const listIds = await listIdsOf(context, contact.id);
+  if (options.ifOnNoList && listIds.length > 0) return contact.id;
+  const carryOut = await planErasure(context, keys, contact);
   const addressHash = suppressionHash(keys, contact.email);
   const known = await findSuppression(scope, { addressHash });
   const suppressionId = known?.id ?? newId('suppression');
@@ -160,7 +165,9 @@ export async function deleteContact(
     ...options,
     audit,
   });
-  if (isGone) await tell(context, 'contact.deleted', contact, listIds);
+  if (!isGone) return contact.id;
+  await tell(context, 'contact.deleted', { ...contact, ...NO_PERSON }, listIds);
+  await carryOut();
   return contact.id;
 }
 
@@ -225,7 +232,7 @@ export async function tellOfContact(
 async function tell(
   context: ServiceContext,
   type: 'contact.created' | 'contact.updated' | 'contact.deleted',
-  contact: Contact,
+  contact: Omit<Contact, 'email'> & { readonly email: string | null },
   listIds?: readonly string[],
 ): Promise<void> {
   const ids = listIds ?? (await listIdsOf(context, contact.id));

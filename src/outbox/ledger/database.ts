@@ -69,6 +69,14 @@ const MIGRATIONS: readonly string[] = [
      canceled INTEGER NOT NULL DEFAULT 0,
      in_doubt INTEGER NOT NULL DEFAULT 0
    ) WITHOUT ROWID, STRICT;`,
+  `CREATE TABLE erasures (
+     contact_id TEXT PRIMARY KEY,
+     recipient TEXT NOT NULL,
+     until_at INTEGER NOT NULL,
+     is_certain INTEGER NOT NULL DEFAULT 0,
+     log_seq INTEGER NOT NULL DEFAULT 0,
+     at INTEGER NOT NULL
+   ) WITHOUT ROWID, STRICT`,
 ];
 
 export class LedgerDatabase {

@@ -97,6 +97,44 @@ export class EventLog {
     return { entries, position, hasMore: rowsLeft <= 0 && position.seq < this.lastSeq };
   }
 
+  /**
+   * Changes entries in the next rows after a number, of those whose text has one of these words. Says how far it came,
+   * and whether that is the end; what was appended is written before.
+   */
+  rewrite(
+    after: number,
+    {
+      words,
+      rowLimit,
+      nowMs,
+    }: { readonly words: readonly string[]; readonly rowLimit: number; nowMs: number },
+    change: (entry: EventEntry) => EventEntry,
+  ): { readonly seq: number; readonly isEnd: boolean } {
+    this.flush(nowMs);
+    const hasWord = words.map(() => 'instr(entries, ?) > 0').join(' OR ');
+    let seq = after;
+    let rowsLeft = rowLimit;
+    for (const table of this.tables(dayOfSeq(after))) {
+      const rows = this.db.all<{ seq: number; entries: string | null }>(
+        `SELECT seq, iif(${hasWord}, entries, NULL) AS entries FROM ${table} WHERE seq > ? ORDER BY seq LIMIT ?`,
+        ...words,
+        seq,
+        rowsLeft,
+      );
+      for (const row of rows) {
+        seq = row.seq;
+        if (row.entries === null) continue;
+        const entries: EventEntry[] = JSON.parse(row.entries);
+        const changed = entries.map(change);
+        if (changed.every((entry, index) => entry === entries[index])) continue;
+        this.db.all(`UPDATE ${table} SET entries = ? WHERE seq = ?`, JSON.stringify(changed), row.seq);
+      }
+      rowsLeft -= rows.length;
+      if (rowsLeft <= 0) return { seq, isEnd: seq >= this.lastSeq };
+    }
+    return { seq, isEnd: true };
+  }
+
   find({ seq, index }: EventPosition): EventEntry | undefined {
     const table = this.db.partitions.find('events', dayOfSeq(seq));
     const row =

@@ -35,6 +35,13 @@ export interface ItemChange {
   readonly dot: DotRecord | undefined;
 }
 
+/** A message of which somebody was erased. */
+export interface ErasedMessage {
+  readonly change: ItemChange;
+  readonly summary: Uint8Array;
+  readonly terms: Uint8Array;
+}
+
 export class Ledger {
   readonly messages: MessageTable;
   readonly queue: WorkQueue;
@@ -208,6 +215,12 @@ export class Ledger {
     return items.length - open.length;
   }
 
+  /** Puts what is left of a message in its place. The caller knows that it is not at its dot. */
+  erase({ change, ...left }: ErasedMessage, nowMs: number): void {
+    this.rewriteAll([change], nowMs);
+    this.messages.overwrite(change.item.id, left);
+  }
+
   reschedule(id: string, scheduledAtMs: number, nowMs: number): RescheduleOutcome {
     const item = this.messages.find(id);
     if (!item) return 'not_found';
@@ -297,7 +310,7 @@ export class Ledger {
     // At the dot, the way back to the message stays as it is: a restart must find it.
     const place = dot?.pending ? item : this.placeOf(item.id, progress);
     const moved = { ...item, progress, replies, dot, phase: place.phase, dueAtMs: place.dueAtMs };
-    const isEnd = moved.phase === CLOSED && !this.keepsContent;
+    const isEnd = moved.phase === CLOSED && (!this.keepsContent || progress.isErased === true);
     const changed = isEnd ? this.messages.dropContent(moved) : moved;
     this.queueOf(progress).reschedule(item.id, item.dueAtMs, changed.dueAtMs);
     this.messages.update(changed);

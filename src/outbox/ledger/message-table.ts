@@ -42,7 +42,7 @@ export class MessageTable {
   /** The sealed pieces of a message's head; undefined where the message or its content is gone. */
   findHead(id: string): Uint8Array[] | undefined {
     const item = this.find(id);
-    if (!item || !this.findPiece(item, 'head', 0)) return undefined;
+    if (!item || item.progress.isErased || !this.findPiece(item, 'head', 0)) return undefined;
     return this.headPieces(item);
   }
 
@@ -80,7 +80,8 @@ export class MessageTable {
   /** undefined where the message, the piece, or the content is gone. */
   findAttachmentPiece(id: string, index: number): Uint8Array | undefined {
     const item = this.find(id);
-    const isThere = item && index < item.attachmentPieces && this.tableOf('contents', id);
+    if (!item || item.progress.isErased) return undefined;
+    const isThere = index < item.attachmentPieces && this.tableOf('contents', id);
     return isThere ? this.readPiece(item, 'attachments', index) : undefined;
   }
 
@@ -231,6 +232,30 @@ export class MessageTable {
       JSON.stringify(progress),
       replies ? blobOf(replies) : null,
       dot ? JSON.stringify(dot) : null,
+      id,
+    );
+  }
+
+  /** What it is found by: see `fixedTermsOf`. */
+  findTerms(id: string): Uint8Array | undefined {
+    const table = this.tableOf('messages', id);
+    const row = table
+      ? this.db.first<{ terms: ArrayBuffer | null }>(`SELECT terms FROM ${table} WHERE id = ?`, id)
+      : undefined;
+    return row?.terms ? new Uint8Array(row.terms) : undefined;
+  }
+
+  /** What is fixed otherwise, of a message from which somebody was erased. */
+  overwrite(
+    id: string,
+    { summary, terms }: { readonly summary: Uint8Array; readonly terms: Uint8Array },
+  ): void {
+    const table = this.tableOf('messages', id);
+    if (!table) return;
+    this.db.all(
+      `UPDATE ${table} SET summary = ?, terms = ? WHERE id = ?`,
+      blobOf(summary),
+      blobOf(terms),
       id,
     );
   }

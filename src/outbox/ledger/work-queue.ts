@@ -57,7 +57,12 @@ export class WorkQueue {
   /** Gives a message back unchanged: it is the next one to be taken. */
   release(item: LedgerItem): void {
     this.inHand.delete(item.id);
-    if (this.revoked.delete(item.id)) return;
+    if (this.revoked.delete(item.id)) {
+      // Somebody was erased from it, and the others are still to be mailed: it is found again as it is now.
+      const now = this.messages.find(item.id);
+      if (now) this.settle(now);
+      return;
+    }
     if (item.phase === WAITING) this.buffer.unshift(item);
     if (item.dueAtMs !== undefined) this.expectDue(item.dueAtMs);
   }

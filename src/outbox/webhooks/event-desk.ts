@@ -122,8 +122,15 @@ export class EventDesk {
       event: this.withMessage(logged),
       status: courier?.isInFlight(webhookId, logged) ? 'attempting' : statusOf(delivery),
       ...(delivery?.nextAtMs !== undefined && { nextAttemptAtMs: delivery.nextAtMs }),
-      ...(delivery?.attempts && { attempts: delivery.attempts }),
+      // What an endpoint answered may quote whom it was told of.
+      ...(delivery?.attempts && !this.isErased(logged.entry) && { attempts: delivery.attempts }),
     };
+  }
+
+  private isErased(entry: EventEntry): boolean {
+    return isMessageEntry(entry)
+      ? this.ledger.messages.find(entry.m)?.progress.isErased === true
+      : entry.z === true;
   }
 }
 

@@ -26,6 +26,8 @@ export interface AccountEntry {
   readonly a: number;
   readonly k: string;
   readonly d: string;
+  /** Whom it told of is erased. */
+  readonly z?: true;
 }
 
 export type EventEntry = MessageEntry | AccountEntry;

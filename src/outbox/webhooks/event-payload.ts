@@ -5,7 +5,13 @@
 import { type SealingKey, seal, unseal } from '../../crypto/seal.ts';
 import { formatMailbox } from '../../mime/address.ts';
 import { type MessageSummary, openReplies, openSummary, recipientsOf } from '../message-content.ts';
-import { type EventEntry, isMessageEntry, type MessageEntry, wireTypeOf } from './event-entry.ts';
+import {
+  type AccountEntry,
+  type EventEntry,
+  isMessageEntry,
+  type MessageEntry,
+  wireTypeOf,
+} from './event-entry.ts';
 import { type EventPosition, eventIdOf } from './event-id.ts';
 
 /** An event and, where it is about a message, the sealed parts that its payload is made of. */
@@ -46,9 +52,7 @@ export function eventPayload(owner: EventOwner, event: LoggedEvent): EventPayloa
     created_at: isoTime(entry.a),
   };
   if (!isMessageEntry(entry)) {
-    const place = dataPlace(accountId, entry.k);
-    const data = JSON.parse(new TextDecoder().decode(unseal(keys, place, Buffer.from(entry.d, 'base64'))));
-    return { ...head, data };
+    return { ...head, data: openEventData(keys, accountId, entry) };
   }
   if (!message) return undefined;
   const identity = { accountId, id: entry.m };
@@ -68,6 +72,15 @@ export function sealEventData(
   if (!key) throw new Error('the account has no data key');
   const sealed = seal(key, dataPlace(accountId, nonce), new TextEncoder().encode(JSON.stringify(data)));
   return Buffer.from(sealed).toString('base64');
+}
+
+export function openEventData(
+  keys: readonly SealingKey[],
+  accountId: string,
+  { k, d }: AccountEntry,
+): Record<string, unknown> {
+  const opened = unseal(keys, dataPlace(accountId, k), Buffer.from(d, 'base64'));
+  return JSON.parse(new TextDecoder().decode(opened));
 }
 
 function emailData(
