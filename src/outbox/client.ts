@@ -38,6 +38,7 @@ export {
 export type * from './broadcasts/broadcast-api.ts';
 export { broadcastDeskOf, erasureDeskOf, importDeskOf } from './desks.ts';
 export type * from './erasures/erasure-api.ts';
+export { ERASED_ADDRESS } from './erasures/what-is-left.ts';
 export type * from './imports/import-api.ts';
 export * from './imports/import-content.ts';
 export * from './message-content.ts';

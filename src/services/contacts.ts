@@ -6,6 +6,7 @@ import type { SealingKey } from '../crypto/seal.ts';
 import { AppError } from '../errors.ts';
 import { isId, newId } from '../ids.ts';
 import { parseMailbox } from '../mime/address.ts';
+import { ERASED_ADDRESS } from '../outbox/client.ts';
 import * as store from '../store/contacts.ts';
 import { eraseContact } from '../store/erase-contact.ts';
 import { isUniqueFault } from '../store/faults.ts';
@@ -32,7 +33,7 @@ import { auditsOf, changedContent, upsertContacts, valueChanges } from './upsert
 
 const MAX_ATTEMPTS = 5;
 /** What tells of somebody who is erased names nobody. */
-const NO_PERSON = { email: null, firstName: null, lastName: null };
+const NOBODY = { email: ERASED_ADDRESS, firstName: null, lastName: null };
 
 export interface NewContact extends GivenContact {
   readonly email: string;
@@ -166,7 +167,7 @@ export async function deleteContact(
     audit,
   });
   if (!isGone) return contact.id;
-  await tell(context, 'contact.deleted', { ...contact, ...NO_PERSON }, listIds);
+  await tell(context, 'contact.deleted', { ...contact, ...NOBODY }, listIds);
   await carryOut();
   return contact.id;
 }
@@ -232,7 +233,7 @@ export async function tellOfContact(
 async function tell(
   context: ServiceContext,
   type: 'contact.created' | 'contact.updated' | 'contact.deleted',
-  contact: Omit<Contact, 'email'> & { readonly email: string | null },
+  contact: Contact,
   listIds?: readonly string[],
 ): Promise<void> {
   const ids = listIds ?? (await listIdsOf(context, contact.id));

@@ -261,8 +261,8 @@ describe('a contact', () => {
     ]);
     expect(told.at(-1)?.data).toMatchObject({
       id,
-      email,
-      first_name: 'Ann',
+      email: 'erased@erased.invalid',
+      first_name: null,
       unsubscribed: true,
       audience_id: list,
       segment_ids: [list],

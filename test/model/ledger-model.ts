@@ -1,5 +1,6 @@
 /** What the ledger must do, said without a database: a map of messages, and who has which in hand. */
 import { expect } from 'vitest';
+import { applyErasure } from '../../src/delivery/ending.ts';
 import { type DeliveryState, isOpen, type Progress } from '../../src/delivery/progress.ts';
 import { newMessageId } from '../../src/ids.ts';
 import { LedgerDatabase } from '../../src/outbox/ledger/database.ts';
@@ -26,6 +27,8 @@ export interface ModelMessage {
   takeableAtMs: number | undefined;
   inHand: boolean;
   atDot: boolean;
+  /** Changed beneath who has it in hand: what he decides comes too late. */
+  isRevoked?: boolean;
 }
 
 export class LedgerModel {
@@ -54,12 +57,21 @@ export class LedgerModel {
     message.atDot = atDot;
     if (atDot) return;
     message.inHand = false;
+    this.place(message);
+  }
+
+  /** From when on it may be taken, whoever has it in hand. */
+  place(message: ModelMessage): void {
+    const { fates } = message;
     const times = fates.flatMap((fate) => (fate.is === 'open' ? [fate.atMs] : []));
     message.takeableAtMs = times.length > 0 ? Math.min(...times) : undefined;
   }
 
   forgetHands(): void {
-    for (const message of this.messages.values()) message.inHand = false;
+    for (const message of this.messages.values()) {
+      message.inHand = false;
+      message.isRevoked = false;
+    }
   }
 }
 
@@ -106,6 +118,15 @@ export class LedgerUnderTest {
       const isKept = this.hand.delete(item.id) && item.dot?.pending;
       if (isKept) this.hand.set(item.id, item);
     }
+  }
+
+  /** The first recipient is erased. */
+  erase(id: string, nowMs: number): void {
+    const item = this.ledger.messages.find(id);
+    if (!item) throw new Error('a message is missing');
+    const progress = applyErasure(item.progress, [0], nowMs);
+    const left = { summary: new Uint8Array(4), terms: new Uint8Array(16) };
+    this.ledger.erase({ change: { item, progress, replies: undefined, dot: undefined }, ...left }, nowMs);
   }
 
   /** What must be true after any command. */

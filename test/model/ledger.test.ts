@@ -97,6 +97,7 @@ const releases = fc.nat().map((pick) =>
       real.ledger.queue.release(item);
       real.hand.delete(id);
       model.find(id).inHand = false;
+      model.find(id).isRevoked = false;
     },
     (model) => model.idsOf(({ inHand, atDot }) => inHand && !atDot).length > 0,
   ),
@@ -155,7 +156,12 @@ const commits = fc.array(outcomes, { minLength: 1, maxLength: 3 }).map((decided)
           return { item, ...change };
         }),
       );
-      for (const [id, { fates, atDot }] of changes) model.settle(id, fates, atDot);
+      for (const [id, { fates, atDot }] of changes) {
+        const message = model.find(id);
+        if (message.isRevoked) model.settle(id, message.fates, false);
+        else model.settle(id, fates, atDot);
+        message.isRevoked = false;
+      }
     },
     hasInHand,
   ),
@@ -177,6 +183,25 @@ const resolutions = fc.record({ pick: fc.nat(), resend: fc.boolean() }).map(({ p
       model.settle(id, fates, message.atDot);
     },
     (model) => model.idsOf(isResolvable).length > 0,
+  ),
+);
+
+/** One recipient of a message is erased, whoever has it in hand; the other is still to be mailed. */
+const erasures = fc.nat().map((pick) =>
+  command(
+    `erase(${pick})`,
+    (model, real) => {
+      const id = pickOf(
+        model.idsOf(({ atDot }) => !atDot),
+        pick,
+      );
+      const message = model.find(id);
+      real.erase(id, model.nowMs);
+      message.fates = message.fates.map((fate, index) => (index === 0 ? ENDED : fate));
+      message.isRevoked = message.inHand;
+      model.place(message);
+    },
+    (model) => model.idsOf(({ atDot }) => !atDot).length > 0,
   ),
 );
 
@@ -249,7 +274,7 @@ function expectAllFound(model: LedgerModel, real: LedgerUnderTest): void {
 
 test('whatever happens, each open message is handed out once, also after a restart, and nothing else is', () => {
   const sequences = fc.commands(
-    [accepts, takes, takes, releases, commits, commits, commits, resolutions, ...others],
+    [accepts, takes, takes, releases, commits, commits, commits, resolutions, erasures, ...others],
     {
       maxCommands: 60,
       size: 'max',

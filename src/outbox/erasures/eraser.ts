@@ -12,7 +12,7 @@ import { keyedTerm, recipientKey, unpackTerms } from '../terms.ts';
 import { type EventEntry, isMessageEntry } from '../webhooks/event-entry.ts';
 import { openEventData, sealEventData } from '../webhooks/event-payload.ts';
 import type { OpenErasure } from './erasure-table.ts';
-import { withoutRecipients } from './what-is-left.ts';
+import { ERASED_ADDRESS, withoutRecipients } from './what-is-left.ts';
 
 const MESSAGES_PER_SLICE = 100;
 const ROWS_PER_SLICE = 2000;
@@ -123,7 +123,7 @@ export class Eraser {
   private emptied(entry: Exclude<EventEntry, { m: string }>): EventEntry {
     const { keys, accountId } = this.owner;
     const { id } = openEventData(keys, accountId, entry);
-    const d = sealEventData(keys, { accountId, nonce: entry.k }, { id, erased: true });
+    const d = sealEventData(keys, { accountId, nonce: entry.k }, { id, email: ERASED_ADDRESS, erased: true });
     return { ...entry, d, z: true };
   }
 }

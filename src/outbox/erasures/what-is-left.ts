@@ -8,6 +8,8 @@ import { TERM_BYTES } from '../terms.ts';
 
 /** Of no address that can be mailed (RFC 6761). */
 const ERASED_DOMAIN = 'erased.invalid';
+/** Of somebody who has no place. */
+export const ERASED_ADDRESS = `erased@${ERASED_DOMAIN}`;
 
 export function isErasedMailbox({ domain }: Pick<Mailbox, 'domain'>): boolean {
   return domain === ERASED_DOMAIN;
