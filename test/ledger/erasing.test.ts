@@ -20,6 +20,7 @@ import { Eraser } from '../../src/outbox/erasures/eraser.ts';
 import { LedgerDatabase } from '../../src/outbox/ledger/database.ts';
 import { Ledger } from '../../src/outbox/ledger/ledger.ts';
 import type { LedgerItem } from '../../src/outbox/ledger/message-row.ts';
+import { prepareMessage } from '../../src/outbox/prepare.ts';
 import { OLDEST } from '../../src/outbox/webhooks/event-id.ts';
 import { openEventData } from '../../src/outbox/webhooks/event-payload.ts';
 
@@ -254,12 +255,20 @@ describe('mail that waits', () => {
         expect(reopen().backlog).toBe(1);
         const again = take(ledger);
         expect(again.progress.deliveries.map(({ status }) => status)).toEqual(['canceled', 'queued']);
-        expect(openSummary(KEYS, { accountId: ACCOUNT, id }, again.summary).to[0]?.address).toBe(
-          'erased-0@erased.invalid',
-        );
+        expect(summaryOf(ledger, id).to[0]?.address).toBe('erased-0@erased.invalid');
         // It is still needed, and shown to nobody.
         expect(ledger.messages.findHead(id)).toBeUndefined();
         expect(ledger.messages.takeHead(again)).toHaveLength(1);
+        const summary = openSummary(KEYS, { accountId: ACCOUNT, id }, again.summary);
+        const prepared = await prepareMessage(ledger.messages, again, summary, {
+          accountId: ACCOUNT,
+          keys: KEYS,
+        });
+        expect(prepared.envelope.recipients).toEqual([BOB]);
+        let copy = '';
+        for await (const piece of prepared.body) copy += new TextDecoder().decode(piece);
+        expect(copy).toContain(`To: ${BOB}`);
+        expect(copy.toLowerCase()).not.toMatch(/person\.example>?, |erased|ann\.example/);
         settle(ledger, again, 'delivered');
         expect(pieces(db)).toBe(0);
       }),

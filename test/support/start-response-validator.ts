@@ -1,6 +1,6 @@
 /**
  * Global set-up of the `workers` project: a validator for answers, which cannot run inside workerd, because
- * it makes its code from the description. Tests send it what they saw.
+ * it makes its code from the description. Tests send it what they saw. Its `/echo` is an endpoint for webhooks.
  */
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
@@ -11,6 +11,8 @@ import { ResponseValidator, type SeenResponse } from './validate-response.ts';
 export default async function startResponseValidator(project: TestProject): Promise<() => Promise<void>> {
   const validator = new ResponseValidator();
   const server = createServer(async (request, response) => {
+    // A customer's endpoint that answers with the end of what it was sent.
+    if (request.url === '/echo') return response.end((await text(request)).slice(-200));
     const seen = JSON.parse(await text(request)) as SeenResponse;
     response.end(validator.faultOf(seen) ?? '');
   });
