@@ -10,6 +10,7 @@ import { erasureDeskOf, outboxOf } from '../../src/outbox/client.ts';
 import { importedBy, importOf } from '../support/contact-import.ts';
 import {
   call,
+  callAsOperator,
   callsOf,
   createAccount,
   type JsonObject,
@@ -236,6 +237,21 @@ describe('a contact that is erased', () => {
     passTime(11_000);
     await becomes(await send(account, email([GONE])), 'suppressed');
   });
+});
+
+it('is erased in every shard', async () => {
+  const wide = await openSender();
+  await callAsOperator(`/v1/admin/accounts/${wide.id}`, { method: 'PATCH', body: { shards: 3 } });
+  const mine = (path: string, body?: unknown, method?: string) =>
+    call(path, { key: wide.key, body, ...(method && { method }) });
+  const contact = textAt(await jsonOf(await mine('/v1/contacts', { email: GONE })), 'id');
+  const from = `shop@${wide.id.slice(-8)}.example`;
+  // A request goes to any of the shards: that all of these go to one has a probability of 3^-11.
+  const sent = Array.from({ length: 12 }, () => send(wide, { ...email([GONE], LATER), from }));
+  const ids = await Promise.all(sent);
+  expect(naming(await everything(wide))).toEqual(expect.arrayContaining(ids.map((id) => `/v1/emails/${id}`)));
+  expect((await mine(`/v1/contacts/${contact}`, undefined, 'DELETE')).status).toBe(200);
+  expect(naming(await everything(wide))).toEqual([]);
 });
 
 describe('an erasure that was interrupted', () => {

@@ -189,4 +189,13 @@ export const OUTBOX_BUGS: readonly SeededBug[] = [
     project: 'pure',
     caughtBy: [SESSION],
   },
+  {
+    name: 'erased-and-the-others-forgotten',
+    file: 'src/outbox/ledger/work-queue.ts',
+    find: 'if (now) this.settle(now);',
+    replace: 'void now;',
+    breaks: 'Somebody is erased from a message in hand, and its other recipients are never mailed.',
+    project: 'pure',
+    caughtBy: [LEDGER],
+  },
 ];

@@ -169,7 +169,7 @@ export const contactDocs: ResourceDocs = {
       operationId: 'deleteContact',
       summary: 'Erase a contact',
       description:
-        'With all that is known of it. Where the address is suppressed it stays so, by a keyed hash alone.',
+        'With all that is known of it. Where the address is suppressed it stays so, by a keyed hash alone. Mail to the address keeps its states and times: `erased-0@erased.invalid` stands for the address, and content, replies and events about the contact are gone. What was not sent yet is canceled for this recipient. Answers once that is done for up to 4,000 messages of each shard; the rest follows within seconds, or minutes where there is very much. Mail that is at its final dot is erased with its verdict.',
       path: PATH,
       responses: {
         200: { description: 'It is gone.', schema: deletedContact, example: deletedContactExample },
