@@ -12,6 +12,8 @@ import {
   openReplies,
   openSummary,
   recipientKey,
+  recipientNamesOf,
+  recipientsOf,
   sealEventData,
   sealMessage,
   sealReplies,
@@ -86,11 +88,12 @@ async function accept(
   const id = newMessageId(0);
   const head = { text: 'Dear Ann', headers: [], attachments: [] };
   const sealed = await sealMessage(KEYS[1], { accountId: ACCOUNT, id }, { summary, head, attachments: [] });
-  const recipients = [...summary.to, ...summary.cc, ...summary.bcc].map(({ address }) => address);
+  const rejections = summary.rejected?.map(({ reason }) => reason);
   const message = {
     id,
-    recipientCount: recipients.length,
-    terms: fixedTermsOf(KEYS[0], recipients, summary.tags),
+    recipientCount: recipientsOf(summary).length,
+    ...(rejections && { rejections }),
+    terms: fixedTermsOf(KEYS[0], recipientNamesOf(summary), summary.tags, summary.broadcastId),
     summary: sealed.summary,
     head: sealed.head,
     attachments: [],
@@ -106,7 +109,12 @@ function take(ledger: Ledger): LedgerItem {
   return item;
 }
 
-function settle(ledger: Ledger, item: LedgerItem, status: DeliveryStatus, replies?: Map<number, string>) {
+function settle(
+  ledger: Ledger,
+  item: LedgerItem,
+  status: DeliveryStatus,
+  replies?: Map<number, string>,
+): void {
   const changes = new Map(
     item.progress.deliveries.map((delivery, index) => [index, { ...delivery, status, updatedAtMs: 1 }]),
   );
@@ -169,6 +177,36 @@ describe('mail that has ended', () => {
         expect(books.list({ limit: 9, filter: { fixed: [tag] } }, Date.now()).messages).toEqual([]);
       }
       expect(pieces(db)).toBe(0);
+    }));
+
+  test('to somebody else who was only reported says as little, and he is still found', () =>
+    withBooks(async ({ ledger }) => {
+      const id = await accept(ledger, {
+        to: mailboxes(ANN),
+        rejected: [{ address: BOB, reason: 'suppressed' }],
+        broadcastId: 'bct_x',
+      });
+      settle(ledger, take(ledger), 'delivered');
+      eraseMail(ledger);
+      expect(summaryOf(ledger, id)).toMatchObject({ subject: '', tags: [], rejected: [{ address: BOB }] });
+      expect([foundBy(ledger, ANN), foundBy(ledger, BOB)]).toEqual([[], [id]]);
+      const found = (kind: 'tag' | 'broadcast', value: string) =>
+        ledger.list({ limit: 9, filter: { fixed: [keyedTerm(KEYS[0], kind, value)] } }, Date.now()).messages;
+      expect([found('tag', 'customer').length, found('broadcast', 'bct_x').length]).toEqual([0, 1]);
+    }));
+
+  test('that was only reported to him is erased as well', () =>
+    withBooks(async ({ ledger }) => {
+      const id = await accept(ledger, {
+        to: mailboxes(BOB),
+        rejected: [{ address: ANN, reason: 'suppressed' }],
+      });
+      settle(ledger, take(ledger), 'delivered');
+      eraseMail(ledger);
+      expect(summaryOf(ledger, id).rejected).toEqual([
+        { address: 'erased-1@erased.invalid', reason: 'suppressed' },
+      ]);
+      expect([foundBy(ledger, ANN), foundBy(ledger, BOB)]).toEqual([[], [id]]);
     }));
 
   test('to others too keeps what is theirs, and nothing else is touched', () =>

@@ -31,7 +31,9 @@ export function withoutRecipients(
   const names = recipientNamesOf(summary);
   const gone = new Map(names.flatMap((name, at) => (places.includes(at) ? [[name, erasedMailbox(at)]] : [])));
   const isNamed = (text: string) => [...gone.keys()].some((name) => includes(text, name));
-  const isForNobody = names.every((name) => gone.has(name) || name.endsWith(`@${ERASED_DOMAIN}`));
+  const isForNobody = recipientsOf(summary).every(
+    (mailbox) => gone.has(mailbox.address) || isErasedMailbox(mailbox),
+  );
   const replaced = (list: readonly Mailbox[]) => list.map((mailbox) => gone.get(mailbox.address) ?? mailbox);
   const count = recipientsOf(summary).length;
   const rejected = summary.rejected?.map(({ address, reason }, index) => ({
@@ -51,7 +53,7 @@ export function withoutRecipients(
     ? {
         summary: { ...left, replyTo: [], subject: '', tags: [] },
         replies: new Map(),
-        terms: onlyBroadcast(terms, summary),
+        terms: withoutTerms(terms, [...places, ...placesOfTags(summary, names.length)]),
       }
     : {
         summary: {
@@ -75,9 +77,9 @@ function withoutTerms(terms: Uint8Array, places: readonly number[]): Uint8Array 
   return left;
 }
 
-/** The last of them, where it is a part of one. */
-function onlyBroadcast(terms: Uint8Array, { broadcastId }: MessageSummary): Uint8Array {
-  return terms.slice().fill(0, 0, terms.byteLength - (broadcastId === undefined ? 0 : TERM_BYTES));
+/** Behind those of the recipients, two for each. */
+function placesOfTags({ tags }: MessageSummary, recipients: number): number[] {
+  return Array.from({ length: 2 * tags.length }, (_, index) => recipients + index);
 }
 
 function includes(text: string, name: string): boolean {
