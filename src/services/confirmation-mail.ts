@@ -10,7 +10,7 @@ import { settingsOf } from '../env.ts';
 import { AppError } from '../errors.ts';
 import { logEvent } from '../log.ts';
 import { findPendingMembers } from '../store/pending-members.ts';
-import { countEvent } from '../store/system/count-events.ts';
+import { countEvent, countEvents, readEventCounts } from '../store/system/count-events.ts';
 import { getDataKeys } from './account-state.ts';
 import { CONFIRMATION_TEXTS } from './confirmation-texts.ts';
 import { type EmailDraft, readEmail } from './email-input.ts';
@@ -43,36 +43,40 @@ export async function mailConfirmations(
   contacts: readonly Invited[],
   listIds: readonly string[],
 ): Promise<void> {
-  const asked = await confirmationsFor(context, contacts, listIds, { isLimited: true });
-  const drafts = asked.flatMap(({ draft }) => draft ?? []);
+  const { drafts } = await confirmationsFor(context, contacts, listIds);
   for (let at = 0; at < drafts.length; at += MESSAGES_AT_ONCE) {
     await sendEmails(context, drafts.slice(at, at + MESSAGES_AT_ONCE), {});
   }
 }
 
-/** One for each of the contacts and lists where it is still asked; without a draft where nothing is to be mailed. */
+/** What is to be mailed to them, and how many there are with those who had their share of the day. */
 export async function confirmationsFor(
   context: ServiceContext,
   contacts: readonly Invited[],
   listIds: readonly string[],
-  /** Whether each counts among the few that an address gets a day. */
-  { isLimited }: { readonly isLimited: boolean },
-): Promise<{ contactId: string; listId: string; draft: EmailDraft | undefined }[]> {
-  if (contacts.length === 0 || listIds.length === 0) return [];
+  /** What this is done for: repeated with the same name, it is not counted once more. */
+  name?: string,
+): Promise<{ readonly drafts: readonly EmailDraft[]; readonly asked: number }> {
+  const none = { drafts: [], asked: 0 };
+  if (contacts.length === 0 || listIds.length === 0) return none;
   const byId = new Map(contacts.map((contact) => [contact.id, contact]));
-  const pending = await findPendingMembers(context.scope, { contactIds: [...byId.keys()], listIds });
-  if (pending.length === 0) return [];
+  const found = await findPendingMembers(context.scope, { contactIds: [...byId.keys()], listIds });
+  if (found.length === 0) return none;
   const keys = await getDataKeys(context);
-  const lists = await askingLists(context, new Set(pending.map(({ listId }) => listId)));
-  const asked: { contactId: string; listId: string; draft: EmailDraft | undefined }[] = [];
-  for (const { listId, contactId } of pending) {
+  const lists = await askingLists(context, new Set(found.map(({ listId }) => listId)));
+  const pending = found.flatMap(({ listId, contactId }) => {
     const contact = byId.get(contactId);
     const list = lists.get(listId);
-    if (!contact || !list) continue;
-    const isAsked = !isLimited || (await mayBeAsked(context, keys, contact.email));
-    asked.push({ contactId, listId, draft: isAsked ? draftOf(context, keys, contact, list) : undefined });
-  }
-  return asked;
+    return contact && list ? [{ contact, list }] : [];
+  });
+  const mayBeAsked = await limited(context, keys, {
+    emails: pending.map(({ contact }) => contact.email),
+    name,
+  });
+  const drafts = pending.flatMap(({ contact, list }) =>
+    mayBeAsked(contact.email) ? (draftOf(context, keys, contact, list) ?? []) : [],
+  );
+  return { drafts, asked: pending.length };
 }
 
 async function askingLists(
@@ -87,15 +91,27 @@ async function askingLists(
   return lists;
 }
 
-async function mayBeAsked(
-  { env }: ServiceContext,
+/** Counts one for each address, and says of each in turn whether that was within its share of the day. */
+async function limited(
+  { env, scope }: ServiceContext,
   keys: readonly SealingKey[],
-  address: string,
-): Promise<boolean> {
+  { emails, name }: { readonly emails: readonly string[]; readonly name: string | undefined },
+): Promise<(email: string) => boolean> {
   // Keyed with the account's own key: no two accounts count in one bucket.
-  const bucket = `join:${Buffer.from(emailHash(keys, address)).toString('base64url')}`;
-  const count = await countEvent(env.DB, { bucket, nowMs: Date.now(), windowMs: DAY_MS });
-  return count <= settingsOf(env).CONFIRMATIONS_PER_DAY;
+  const bucketOf = (email: string) => `join:${Buffer.from(emailHash(keys, email)).toString('base64url')}`;
+  const window = { nowMs: Date.now(), windowMs: DAY_MS };
+  const once = name === undefined ? undefined : `joins:${scope.accountId}/${name}`;
+  const isNew = once === undefined || (await countEvent(env.DB, { bucket: once, ...window })) === 1;
+  const asked = { buckets: emails.map(bucketOf), ...window };
+  const counts = await (isNew ? countEvents(env.DB, asked) : readEventCounts(env.DB, asked));
+  const most = settingsOf(env).CONFIRMATIONS_PER_DAY;
+  const left = Map.groupBy(asked.buckets, (bucket) => bucket);
+  return (email) => {
+    const bucket = bucketOf(email);
+    // Of the same address, those that come later count as well.
+    const later = left.get(bucket)?.splice(0, 1) && (left.get(bucket)?.length ?? 0);
+    return (counts.get(bucket) ?? 0) - (later ?? 0) <= most;
+  };
 }
 
 function draftOf(

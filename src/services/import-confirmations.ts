@@ -1,6 +1,6 @@
 /**
- * Confirmation mail for contacts that a file has put on lists with double opt-in, one email by itself under a key of
- * its own: a slice that is repeated mails nobody twice.
+ * Confirmation mail for contacts that a file has put on lists with double opt-in. It goes in batches by the lines of
+ * the file, each under a key of its own: a slice that is repeated mails nobody twice.
  */
 import { AppError, type ErrorCode } from '../errors.ts';
 import type { Confirmations } from '../outbox/client.ts';
@@ -8,7 +8,7 @@ import { confirmationsFor, type Invited } from './confirmation-mail.ts';
 import { sendEmails } from './send-emails.ts';
 import type { ServiceContext } from './service-context.ts';
 
-const AT_ONCE = 8;
+const LINES_AT_ONCE = 100;
 
 /** What is refused for one of these reasons now is accepted later: the slice is written again then. */
 const PASSING: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
@@ -20,33 +20,49 @@ const PASSING: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
   'account_suspended',
 ]);
 
+/** Somebody whom a line has made or changed. */
+export interface InvitedByLine extends Invited {
+  readonly line: number;
+}
+
 /** Throws where it is worth trying the slice again. */
 export async function mailImportConfirmations(
   context: ServiceContext,
-  contacts: readonly Invited[],
-  {
-    importId,
-    listIds,
-    mayBeRepeated,
-  }: { importId: string; listIds: readonly string[]; mayBeRepeated: boolean },
+  contacts: readonly InvitedByLine[],
+  { importId, listIds }: { readonly importId: string; readonly listIds: readonly string[] },
 ): Promise<Confirmations> {
-  // Who was mailed before a crash was counted then.
-  const asked = await confirmationsFor(context, contacts, listIds, { isLimited: !mayBeRepeated });
+  const batches = Map.groupBy(contacts, ({ line }) => Math.floor(line / LINES_AT_ONCE));
   let mailed = 0;
-  const mail = async ({ contactId, listId, draft }: (typeof asked)[number]) => {
-    if (!draft) return;
-    const name = `import/${importId}/${contactId}/${listId}`;
-    try {
-      await sendEmails(context, [{ ...draft, asGiven: new TextEncoder().encode(name) }], {
-        idempotencyKey: name,
-      });
-      mailed++;
-    } catch (error) {
-      if (!(error instanceof AppError) || PASSING.has(error.code)) throw error;
+  let notMailed = 0;
+  for (const [number, batch] of [...batches].sort(([a], [b]) => a - b)) {
+    for (const listId of listIds) {
+      const name = `${importId}/${number}/${listId}`;
+      const { drafts, asked } = await confirmationsFor(context, batch, [listId], name);
+      const isMailed = drafts.length > 0 && (await mail(context, drafts, `import/${name}`));
+      mailed += isMailed ? drafts.length : 0;
+      notMailed += asked - (isMailed ? drafts.length : 0);
     }
-  };
-  for (let at = 0; at < asked.length; at += AT_ONCE) {
-    await Promise.all(asked.slice(at, at + AT_ONCE).map(mail));
   }
-  return { mailed, notMailed: asked.length - mailed };
+  return { mailed, notMailed };
+}
+
+/** False where it is refused for good. */
+async function mail(
+  context: ServiceContext,
+  drafts: Parameters<typeof sendEmails>[1],
+  idempotencyKey: string,
+): Promise<boolean> {
+  const asGiven = new TextEncoder().encode(idempotencyKey);
+  try {
+    await sendEmails(
+      context,
+      drafts.map((draft) => ({ ...draft, asGiven })),
+      { idempotencyKey },
+    );
+    return true;
+  } catch (error) {
+    if (!(error instanceof AppError) || PASSING.has(error.code)) throw error;
+    // Accepted before, when more of them were pending.
+    return error.code === 'idempotency_mismatch';
+  }
 }

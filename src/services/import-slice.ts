@@ -18,11 +18,10 @@ import type { AccountScope } from '../store/db.ts';
 import { findContactIds } from '../store/imported-contacts.ts';
 import { findLists } from '../store/lists.ts';
 import { findTopics } from '../store/topics.ts';
-import type { Invited } from './confirmation-mail.ts';
 import { type ContactInput, contactInputOf } from './contact-input.ts';
 import { type ContactProperty, filterableIds, loadProperties } from './contact-properties.ts';
 import { type CsvRecord, readRecords } from './csv-records.ts';
-import { mailImportConfirmations } from './import-confirmations.ts';
+import { type InvitedByLine, mailImportConfirmations } from './import-confirmations.ts';
 import { joinable } from './lists.ts';
 import type { ServiceContext } from './service-context.ts';
 import { MAX_UPSERT, type UpsertOptions, type UpsertOutcome, upsertContacts } from './upsert-contacts.ts';
@@ -64,12 +63,7 @@ export async function importSlice(
   });
   await writer.write(lines, mayBeRepeated);
   const confirmations =
-    asked &&
-    (await mailImportConfirmations(context, writer.written, {
-      importId,
-      listIds: options.listIds,
-      mayBeRepeated,
-    }));
+    asked && (await mailImportConfirmations(context, writer.written, { importId, listIds: options.listIds }));
   refusals.push(...writer.refusals);
   refusals.sort((a, b) => a.line - b.line);
   const counts = { ...writer.counts, failed: refusals.length };
@@ -86,7 +80,7 @@ class Writer {
   counts: ImportCounts = NO_COUNTS;
   readonly refusals: Refusal[] = [];
   /** Those that a line has made or changed. */
-  readonly written: Invited[] = [];
+  readonly written: InvitedByLine[] = [];
   readonly #context: ServiceContext;
   readonly #importId: string;
   readonly #options: UpsertOptions;
@@ -134,12 +128,12 @@ class Writer {
   ): void {
     for (const { line, input } of lines) {
       const id = importedContactId(this.#importId, line);
-      if (made.has(id)) this.written.push({ id, email: input.address });
+      if (made.has(id)) this.written.push({ id, email: input.address, line });
     }
-    open.forEach(({ input }, index) => {
+    open.forEach(({ line, input }, index) => {
       const written = outcomes[index];
       if (written && written.outcome !== 'skipped')
-        this.written.push({ id: written.id, email: input.address });
+        this.written.push({ id: written.id, email: input.address, line });
     });
   }
 }

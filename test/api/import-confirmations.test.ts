@@ -82,11 +82,17 @@ it('are told apart from what can not ask for it', async () => {
 });
 
 it('are counted as not mailed where their day is full, or the account has no quota left', async () => {
-  const tired = 'email\ntired@example.com\n';
   const upsert = fields([list], { on_conflict: 'upsert' });
-  const own = async () => (await imported(tired, upsert)).confirmations;
-  // The first slice of an import is one that may have been written before: it is not held to the limit of the day.
-  for (let n = 0; n < 2; n++) expect(await own()).toEqual({ mailed: 1, not_mailed: 0 });
+  const tried = async (email: string) => (await imported(`email\n${email}\n`, upsert)).confirmations;
+  for (let n = 1; n <= 7; n++) {
+    const isWithin = n <= 5;
+    expect(await tried('tired@example.com')).toEqual({
+      mailed: Number(isWithin),
+      not_mailed: Number(!isWithin),
+    });
+  }
+  expect((await confirmationsTo(account, 'tired@example.com')).count).toBe(5);
+  const own = () => tried('late@example.com');
   await callAsOperator(`/v1/admin/accounts/${account.id}`, { method: 'PATCH', body: { daily_quota: 1 } });
   expect(await own()).toEqual({ mailed: 0, not_mailed: 1 });
   await callAsOperator(`/v1/admin/accounts/${account.id}`, { method: 'PATCH', body: { daily_quota: null } });

@@ -16,8 +16,9 @@ import { type ImportTable, isTooOld, type OpenImport } from './import-table.ts';
 
 /** More than the longest record that is accepted. */
 const WINDOW_BYTES = 256 * 1024;
-/** One alarm's part of the work: each has its own allowance of calls to D1. */
+/** One alarm's part of the work: each has its own allowance of calls to D1. Mail for its contacts costs as many again. */
 const SLICES_PER_PASS = 100;
+const MAILING_SLICES_PER_PASS = 20;
 const LONGEST_WAIT_MS = 60 * 60 * 1000;
 /** An import that cannot be written for so long has failed. */
 const GIVEN_UP_AFTER_MS = 7 * 24 * 60 * 60 * 1000;
@@ -73,10 +74,11 @@ export class Importer {
     let open: OpenImport | undefined;
     let isStepping = false;
     try {
-      for (let slices = 0; slices < SLICES_PER_PASS; slices++) {
+      for (let slices = 0, limit = SLICES_PER_PASS; slices < limit; slices++) {
         const { active, keys } = await this.context.read();
         open = this.context.table.nextOpen(this.failedNumber);
         if (!open) break;
+        if (open.progress.confirmations) limit = MAILING_SLICES_PER_PASS;
         if (!active) {
           this.rest(open);
           break;
