@@ -186,3 +186,71 @@ describe('a cancel', () => {
     expect(answers.some(({ status }) => status === 200)).toBe(true);
   });
 });
+
+describe('mail to somebody who is erased', () => {
+  const ANN = 'ann@example.net';
+  const BOB = 'bob@example.net';
+  const MARK = 'erased-0@erased.invalid';
+
+  async function statesOf({ client }: TestAccount, id: string): Promise<unknown> {
+    const { body } = await client.get(`/v1/emails/${id}`);
+    return body.deliveries.map(({ recipient, status }: Record<string, string>) => [recipient, status]);
+  }
+
+  /** A server that says nothing at the verb's first turn until she was erased. */
+  async function eraseAt(verb: Verb, to: readonly string[]) {
+    const erased = Promise.withResolvers<ApiAnswer>();
+    let isFirst = true;
+    const hook = (connection: ServerConnection) => {
+      if (!isFirst) return undefined;
+      isFirst = false;
+      connection.hold(erased.promise);
+      void account.client.call('DELETE', `/v1/contacts/${ANN}`).then(erased.resolve);
+      return undefined;
+    };
+    const { server, account } = await start({ hooks: { [verb]: hook } });
+    await account.client.post('/v1/contacts', { email: ANN });
+    const { body } = await account.client.post('/v1/emails', { ...email, to });
+    expect((await erased.promise).status).toBe(200);
+    return { server, account, id: body.id };
+  }
+
+  test('and others, scheduled, goes to the others without her name on it', async () => {
+    const { server, account } = await start({});
+    const { client } = account;
+    await client.post('/v1/contacts', { email: ANN });
+    const { body } = await client.post('/v1/emails', {
+      ...email,
+      to: [`Ann <${ANN}>`, BOB],
+      cc: ANN,
+      scheduled_at: 'in 2 hours',
+    });
+    expect((await client.call('DELETE', `/v1/contacts/${ANN}`)).status).toBe(200);
+    expect(await statesOf(account, body.id)).toEqual([
+      [MARK, 'canceled'],
+      [BOB, 'scheduled'],
+    ]);
+    await client.call('PATCH', `/v1/emails/${body.id}`, { scheduled_at: new Date().toISOString() });
+    await client.until(`/v1/emails/${body.id}`, ({ last_event }) => last_event === 'delivered');
+    expect(server.messages.map(({ recipients }) => recipients)).toEqual([[BOB]]);
+    const data = server.messages[0]?.data.toString() ?? '';
+    expect(data).toMatch(/^To: bob@example\.net\r$/m);
+    expect(data).not.toMatch(/ann|erased|^Cc:/im);
+  });
+
+  test('and others, at RCPT, goes to the others alone', async () => {
+    const { server, account, id } = await eraseAt('RCPT', [ANN, BOB]);
+    await account.client.until(`/v1/emails/${id}`, ({ deliveries }) => deliveries[1].status === 'delivered');
+    expect(await statesOf(account, id)).toEqual([
+      [MARK, 'canceled'],
+      [BOB, 'delivered'],
+    ]);
+    expect(server.messages.map(({ recipients }) => recipients)).toEqual([[BOB]]);
+  });
+
+  test('at its dot, says so after the verdict', async () => {
+    const { account, id } = await eraseAt('DOT', [ANN]);
+    await account.client.until(`/v1/emails/${id}`, ({ to }) => to[0] === MARK);
+    expect(await statesOf(account, id)).toEqual([[MARK, 'delivered']]);
+  });
+});
