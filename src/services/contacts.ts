@@ -137,12 +137,12 @@ function addressTaken(error: unknown): never {
 /**
  * Erases everything that is known of a contact. If the address is suppressed it stays so, and who has
  * unsubscribed is suppressed from now on: by the hash alone.
- * Returns the id; undefined where there was no such contact.
+ * Returns the id; undefined where there was no such contact, or it is on another list than the one named.
  */
 export async function deleteContact(
   context: ServiceContext,
   idOrEmail: string,
-  options: { readonly ifOnNoList?: boolean } = {},
+  { ifOnlyOn }: { readonly ifOnlyOn?: string } = {},
 ): Promise<string | undefined> {
   const { scope, actor } = context;
   const keys = await getDataKeys(context);
@@ -150,7 +150,7 @@ export async function deleteContact(
   if (!record) return undefined;
   const contact = openContact(keys, scope.accountId, record);
   const listIds = await listIdsOf(context, contact.id);
-  if (options.ifOnNoList && listIds.length > 0) return contact.id;
+  if (ifOnlyOn !== undefined && listIds.some((listId) => listId !== ifOnlyOn)) return undefined;
   const carryOut = await planErasure(context, keys, contact);
   const addressHash = suppressionHash(keys, contact.email);
   const known = await findSuppression(scope, { addressHash });
@@ -163,10 +163,10 @@ export async function deleteContact(
       addressHash,
       isThere: known !== undefined,
     },
-    ...options,
+    ifOnlyOn,
     audit,
   });
-  if (!isGone) return contact.id;
+  if (!isGone) return ifOnlyOn === undefined ? contact.id : undefined;
   await tell(context, 'contact.deleted', { ...contact, ...NOBODY }, listIds);
   await carryOut();
   return contact.id;

@@ -59,7 +59,9 @@ export async function deleteMember(
   const { scope, actor } = context;
   const record = await findRecord(context, await getDataKeys(context), idOrEmail);
   if (!record) return;
+  const [member] = await members.findMemberships(scope, record.id, [listId]);
+  // Erased while he is on it: whoever got an error can ask again.
+  if (!member || (await deleteContact(context, record.id, { ifOnlyOn: listId }))) return;
   const audit = { actor: actorName(actor), action: 'contact.removed_from_list', target: record.id };
-  if (!(await members.deleteMember(scope, { contactId: record.id, listId }, audit))) return;
-  await deleteContact(context, record.id, { ifOnNoList: true });
+  await members.deleteMember(scope, { contactId: record.id, listId }, audit);
 }

@@ -1,5 +1,5 @@
 /** What is left of a contact who is deleted: the hash of who is suppressed. */
-import { and, eq, exists, sql } from 'drizzle-orm';
+import { and, eq, exists, ne, sql } from 'drizzle-orm';
 import { type AuditEntry, auditOfChange } from './audit-log.ts';
 import { type AccountScope, atomically } from './db.ts';
 import { contacts } from './schema/contacts.ts';
@@ -23,18 +23,24 @@ export async function eraseContact(
       readonly addressHash: string;
       readonly isThere: boolean;
     };
-    /** Only where it is on no list any more. */
-    readonly ifOnNoList?: boolean;
+    /** Only where it is on no other list. */
+    readonly ifOnlyOn?: string | undefined;
     readonly audit: AuditEntry;
   },
 ): Promise<boolean> {
   const { db, accountId } = scope;
-  const { suppression, ifOnNoList, audit } = options;
+  const { suppression, ifOnlyOn, audit } = options;
   const membership = db
     .select({ one: sql`1` })
     .from(listMembers)
-    .where(and(eq(listMembers.accountId, accountId), eq(listMembers.contactId, id)));
-  const mayGo = ifOnNoList ? sql`NOT ${exists(membership)}` : undefined;
+    .where(
+      and(
+        eq(listMembers.accountId, accountId),
+        eq(listMembers.contactId, id),
+        ne(listMembers.listId, ifOnlyOn ?? ''),
+      ),
+    );
+  const mayGo = ifOnlyOn === undefined ? undefined : sql`NOT ${exists(membership)}`;
   const going = and(eq(contacts.accountId, accountId), eq(contacts.id, id), mayGo);
   const { addressHash, erased, isThere } = suppression;
   // In the order of the table's columns. Before the row goes, which tells whether he has unsubscribed by now.

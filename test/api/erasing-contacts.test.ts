@@ -312,4 +312,17 @@ describe('an erasure that was interrupted', () => {
     expect(naming(await everything())).toEqual([]);
     expect((await ask(`/v1/contacts/${GONE}`, undefined, 'DELETE')).status).toBe(404);
   });
+
+  it('leaves somebody on his only list too, if it is by that list that he is deleted', async () => {
+    const audience = await made('/v1/audiences', { name: 'A' });
+    const email = 'member@example.com';
+    const path = `/v1/audiences/${audience}/contacts/${email}`;
+    await made(`/v1/audiences/${audience}/contacts`, { email });
+    await rowsOf(account, 'ALTER TABLE erasures RENAME TO lost');
+    expect((await ask(path, undefined, 'DELETE')).status).toBe(503);
+    expect((await ask(path)).status).toBe(200);
+    await rowsOf(account, 'ALTER TABLE lost RENAME TO erasures');
+    expect((await ask(path, undefined, 'DELETE')).status).toBe(200);
+    expect((await ask(`/v1/contacts/${email}`)).status).toBe(404);
+  });
 });
