@@ -50,7 +50,8 @@ export function expectationOf(cell: Cell, message: number): Expectation {
     if (act === 'kill') return perhaps;
   }
   if (!isFaulted || position === 'idle' || position === 'quit') {
-    return act === 'kill' && message > 0 ? perhaps : noDoubt;
+    // A kill waits for all cells, and meanwhile whoever was deferred is tried again.
+    return act === 'kill' && (message > 0 || cell.recipients === 'mixed') ? perhaps : noDoubt;
   }
   if (isBody(position)) {
     // What is said early is the answer to a dot that has left already; a refusal counts then.
