@@ -102,15 +102,19 @@ async function limited(
   const window = { nowMs: Date.now(), windowMs: DAY_MS };
   const once = name === undefined ? undefined : `joins:${scope.accountId}/${name}`;
   const isNew = once === undefined || (await countEvent(env.DB, { bucket: once, ...window })) === 1;
-  const asked = { buckets: emails.map(bucketOf), ...window };
-  const counts = await (isNew ? countEvents(env.DB, asked) : readEventCounts(env.DB, asked));
-  const most = settingsOf(env).CONFIRMATIONS_PER_DAY;
-  const left = Map.groupBy(asked.buckets, (bucket) => bucket);
+  const buckets = emails.map(bucketOf);
+  const counts = await (isNew ? countEvents : readEventCounts)(env.DB, { buckets, ...window });
+  // What is left of each share, before those that are asked now.
+  const left = new Map<string, number>();
+  for (const bucket of buckets) {
+    const most = settingsOf(env).CONFIRMATIONS_PER_DAY - (counts.get(bucket) ?? 0);
+    left.set(bucket, (left.get(bucket) ?? most) + 1);
+  }
   return (email) => {
     const bucket = bucketOf(email);
-    // Of the same address, those that come later count as well.
-    const later = left.get(bucket)?.splice(0, 1) && (left.get(bucket)?.length ?? 0);
-    return (counts.get(bucket) ?? 0) - (later ?? 0) <= most;
+    const before = left.get(bucket) ?? 0;
+    left.set(bucket, before - 1);
+    return before > 0;
   };
 }
 

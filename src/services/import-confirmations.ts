@@ -29,14 +29,16 @@ export interface InvitedByLine extends Invited {
 export async function mailImportConfirmations(
   context: ServiceContext,
   contacts: readonly InvitedByLine[],
-  { importId, listIds }: { readonly importId: string; readonly listIds: readonly string[] },
+  slice: { readonly importId: string; readonly firstLine: number; readonly listIds: readonly string[] },
 ): Promise<Confirmations> {
-  const batches = Map.groupBy(contacts, ({ line }) => Math.floor(line / LINES_AT_ONCE));
+  const { importId, firstLine, listIds } = slice;
+  // By their place in the slice: no two slices have a batch in common.
+  const batches = Map.groupBy(contacts, ({ line }) => Math.floor((line - firstLine) / LINES_AT_ONCE));
   let mailed = 0;
   let notMailed = 0;
   for (const [number, batch] of [...batches].sort(([a], [b]) => a - b)) {
     for (const listId of listIds) {
-      const name = `${importId}/${number}/${listId}`;
+      const name = `${importId}/${firstLine}/${number}/${listId}`;
       const { drafts, asked } = await confirmationsFor(context, batch, [listId], name);
       const isMailed = drafts.length > 0 && (await mail(context, drafts, `import/${name}`));
       mailed += isMailed ? drafts.length : 0;

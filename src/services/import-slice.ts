@@ -63,7 +63,12 @@ export async function importSlice(
   });
   await writer.write(lines, mayBeRepeated);
   const confirmations =
-    asked && (await mailImportConfirmations(context, writer.written, { importId, listIds: options.listIds }));
+    asked &&
+    (await mailImportConfirmations(context, writer.written, {
+      importId,
+      firstLine: position.line,
+      listIds: options.listIds,
+    }));
   refusals.push(...writer.refusals);
   refusals.sort((a, b) => a.line - b.line);
   const counts = { ...writer.counts, failed: refusals.length };

@@ -53,6 +53,21 @@ it('are mailed the link where that is asked for, and count once they press the b
   expect(await statusOf('first@example.com')).toEqual(lists);
 });
 
+it('are each mailed once, also where the file is worked through in several slices', async () => {
+  const addresses = Array.from({ length: 560 }, (_, n) => `many${n}@example.com`);
+  const done = await imported(`email\n${addresses.join('\n')}\n`, fields([list]));
+  expect(done.confirmations).toEqual({ mailed: 560, not_mailed: 0 });
+  const mailed: string[] = [];
+  for (let after = ''; ; ) {
+    const { body } = await ask(`/v1/emails?limit=100${after}`);
+    const page = body.data as readonly { readonly id: string; readonly to: readonly string[] }[];
+    mailed.push(...page.flatMap(({ to }) => to.filter((address) => address.startsWith('many'))));
+    if (!body.has_more) break;
+    after = `&after=${page.at(-1)?.id}`;
+  }
+  expect(mailed.sort()).toEqual(addresses.sort());
+});
+
 it('are mailed nothing where it is not asked for, or they are left alone', async () => {
   const silent = await imported('email\nsilent@example.com\n', { segments: JSON.stringify([{ id: list }]) });
   expect(silent.confirmations).toBeNull();

@@ -51,7 +51,9 @@ export function expectationOf(cell: Cell, message: number): Expectation {
   }
   if (!isFaulted || position === 'idle' || position === 'quit') {
     // A kill waits for all cells, and meanwhile whoever was deferred is tried again.
-    return act === 'kill' && (message > 0 || cell.recipients === 'mixed') ? perhaps : noDoubt;
+    if (act === 'kill' && message > 0) return perhaps;
+    if (act !== 'kill' || cell.recipients !== 'mixed') return noDoubt;
+    return { ...perhaps, statuses: { ...ORDINARY, later: perhaps.statuses.later } };
   }
   if (isBody(position)) {
     // What is said early is the answer to a dot that has left already; a refusal counts then.
