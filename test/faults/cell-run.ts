@@ -108,12 +108,23 @@ async function runKillBatch(
 ): Promise<void> {
   const opened = await Promise.all(cells.map((cell) => openCell(server, cell, ca)));
   const sending = opened.map(send);
-  await Promise.race([Promise.all(opened.map(({ smtp }) => smtp.reached)), pause(REACH_MS)]);
+  await Promise.race([Promise.all(opened.map(atPosition)), pause(REACH_MS)]);
   await server.kill();
   await server.start();
   await Promise.all(sending);
   await Promise.all(opened.map(settle));
   opened.forEach(finish);
+}
+
+/** A session idles once the relay has written down what became of its message: the server cannot see that. */
+async function atPosition({ cell, smtp, told, client }: OpenCell): Promise<void> {
+  await smtp.reached;
+  for (const deadline = Date.now() + REACH_MS; cell.position === 'idle' && Date.now() < deadline; ) {
+    const id = told[0]?.id;
+    const view: LedgerView | undefined = id && (await client.call('GET', `/v1/emails/${id}`));
+    if (view?.deliveries.every(({ status }) => status !== 'queued' && status !== 'sending')) return;
+    await pause(POLL_MS);
+  }
 }
 
 let cellCount = 0;
