@@ -264,6 +264,12 @@ describe('an erasure that was interrupted', () => {
     await outboxOf(here, account.id).wake();
   };
   const planned = () => rowsOf(account, 'SELECT is_certain FROM erasures');
+  /** Only what is written there fails: the object's own loops go on reading it. */
+  const refuseErasures = () =>
+    rowsOf(
+      account,
+      "CREATE TRIGGER refuse BEFORE INSERT ON erasures BEGIN SELECT RAISE(ABORT, 'no room'); END",
+    );
 
   it('goes on by itself once the contact is gone, and comes once more for what was on its way', async () => {
     // The row of the one before tells the term. A minute after it, what was made before it and came in since goes too.
@@ -304,10 +310,10 @@ describe('an erasure that was interrupted', () => {
   });
 
   it('leaves the contact where an Outbox cannot note it, and is done by the request after it', async () => {
-    await rowsOf(account, 'ALTER TABLE erasures RENAME TO lost');
+    await refuseErasures();
     expect((await ask(`/v1/contacts/${GONE}`, undefined, 'DELETE')).status).toBe(503);
     expect((await ask(`/v1/contacts/${GONE}`)).status).toBe(200);
-    await rowsOf(account, 'ALTER TABLE lost RENAME TO erasures');
+    await rowsOf(account, 'DROP TRIGGER refuse');
     expect((await ask(`/v1/contacts/${GONE}`, undefined, 'DELETE')).status).toBe(200);
     expect(naming(await everything())).toEqual([]);
     expect((await ask(`/v1/contacts/${GONE}`, undefined, 'DELETE')).status).toBe(404);
@@ -318,10 +324,10 @@ describe('an erasure that was interrupted', () => {
     const email = 'member@example.com';
     const path = `/v1/audiences/${audience}/contacts/${email}`;
     await made(`/v1/audiences/${audience}/contacts`, { email });
-    await rowsOf(account, 'ALTER TABLE erasures RENAME TO lost');
+    await refuseErasures();
     expect((await ask(path, undefined, 'DELETE')).status).toBe(503);
     expect((await ask(path)).status).toBe(200);
-    await rowsOf(account, 'ALTER TABLE lost RENAME TO erasures');
+    await rowsOf(account, 'DROP TRIGGER refuse');
     expect((await ask(path, undefined, 'DELETE')).status).toBe(200);
     expect((await ask(`/v1/contacts/${email}`)).status).toBe(404);
   });

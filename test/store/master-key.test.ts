@@ -1,6 +1,7 @@
 /** A new master key: what the old one wrapped is wrapped anew, and the old one is not needed any more. */
 import { env } from 'cloudflare:workers';
-import { beforeAll, describe, expect, it } from 'vitest';
+import { getTableName } from 'drizzle-orm';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { type Env, settingsOf } from '../../src/env.ts';
 import { newId } from '../../src/ids.ts';
 import { emailHashesOf } from '../../src/services/account-profile.ts';
@@ -11,6 +12,7 @@ import { replaceEmailHash, replaceWrappedKey } from '../../src/store/data-keys.t
 import { scopeOfOperator } from '../../src/store/db.ts';
 import { findSendingState } from '../../src/store/sending-state.ts';
 import { isAddressConfirmed } from '../../src/store/system/find-confirmed-address.ts';
+import { ACCOUNT_TABLES } from '../../src/store/system/unconfirmed-accounts.ts';
 import { callAsOperator, jsonOf } from '../support/control-plane.ts';
 
 const SECOND = `2:${btoa('x'.repeat(32))}`;
@@ -38,12 +40,59 @@ async function rewrapAll(settings: Env): Promise<number> {
   }
 }
 
+interface KeyRow {
+  readonly account_id: string;
+  readonly number: number;
+  readonly wrapped: number[];
+  readonly master_version: number;
+}
+
+/** All that is made with a master key. */
+async function madeWithMasterKeys() {
+  const keys = await env.DB.prepare('/* raw */ SELECT * FROM data_keys').all<KeyRow>();
+  const hashes = await env.DB.prepare('/* raw */ SELECT account_id, email_hash FROM accounts').all<{
+    account_id: string;
+    email_hash: string | null;
+  }>();
+  return { keys: keys.results, hashes: hashes.results };
+}
+
+async function putBack({ keys, hashes }: Awaited<ReturnType<typeof madeWithMasterKeys>>) {
+  const key = env.DB.prepare(
+    '/* raw */ UPDATE data_keys SET wrapped = ?, master_version = ? WHERE account_id = ? AND number = ?',
+  );
+  const hash = env.DB.prepare('/* raw */ UPDATE accounts SET email_hash = ? WHERE account_id = ?');
+  await env.DB.batch([
+    ...keys.map((row) =>
+      key.bind(new Uint8Array(row.wrapped), row.master_version, row.account_id, row.number),
+    ),
+    ...hashes.map((row) => hash.bind(row.email_hash, row.account_id)),
+  ]);
+}
+
+async function remove(accountId: string) {
+  await env.DB.batch(
+    ACCOUNT_TABLES.map((table) =>
+      env.DB.prepare(`/* raw */ DELETE FROM ${getTableName(table)} WHERE account_id = ?`).bind(accountId),
+    ),
+  );
+}
+
 describe('a new master key', () => {
   let ids: string[];
+  let before: Awaited<ReturnType<typeof madeWithMasterKeys>>;
+
+  // The accounts of all files are in this database. They are rewrapped too, and the others open them with the first key.
+  afterAll(async () => {
+    await remove(ids[7] ?? '');
+    await putBack(before);
+    expect((await callAsOperator('/v1/admin/accounts?limit=100')).status).toBe(200);
+  });
 
   beforeAll(async () => {
     ids = [];
     for (let index = 0; index < 7; index++) ids.push(await open(first, `before-${index}`));
+    before = await madeWithMasterKeys();
     ids.push(await open(both, 'between'));
   });
 
