@@ -156,8 +156,8 @@ export const OUTBOX_BUGS: readonly SeededBug[] = [
   {
     name: 'twice-on-one-ledger',
     file: 'src/outbox/ledger/message-table.ts',
-    find: 'if (this.findRow(message.id)) return false;',
-    replace: '',
+    find: 'ON CONFLICT DO NOTHING RETURNING first_piece',
+    replace: 'RETURNING first_piece',
     breaks: 'A request that is repeated because its answer was lost fails instead of changing nothing.',
     project: 'workers',
     caughtBy: [REAL_LEDGER],

@@ -196,27 +196,31 @@ export class MessageTable {
     if (createdAtMs === undefined || Math.abs(createdAtMs - nowMs) > DAY_MS) {
       throw new Error('a message id is malformed or far off the clock');
     }
-    if (this.findRow(message.id)) return false;
     const day = dayOf(createdAtMs);
-    const firstPiece =
-      message.stagedPieces === undefined
-        ? this.insertPieces([...message.head, ...message.attachments], day)
-        : this.staging.adopt(message);
-    this.db.all(
-      `INSERT INTO ${this.db.partitions.make('messages', day)}
+    const table = this.db.partitions.make('messages', day);
+    const contents = this.db.partitions.make('contents', day);
+    const isStaged = message.stagedPieces !== undefined;
+    // What is staged is taken over once. The others are told apart by the insert itself: a look-up costs as much.
+    if (isStaged && this.findRow(message.id)) return false;
+    const written = this.db.first<{ first_piece: number }>(
+      `INSERT INTO ${table}
        (id, accepted_at, phase, key_id, first_piece, head_pieces, attachment_pieces, summary, progress, terms)
-       VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+       VALUES (?, ?, ?, ?, coalesce(?, (SELECT max(piece_number) FROM ${contents}) + 1, 1), ?, ?, ?, ?, ?)
+       ON CONFLICT DO NOTHING RETURNING first_piece`,
       message.id,
       nowMs,
       phase,
       keyId,
-      firstPiece,
+      isStaged ? this.staging.adopt(message) : null,
       message.head.length,
       message.stagedPieces ?? message.attachments.length,
       blobOf(message.summary),
       JSON.stringify(newProgress(message.recipientCount, nowMs, message)),
       message.terms ? blobOf(message.terms) : null,
     );
+    if (!written) return false;
+    if (!isStaged)
+      this.insertPieces([...message.head, ...message.attachments], contents, written.first_piece);
     return true;
   }
 
@@ -260,18 +264,10 @@ export class MessageTable {
     );
   }
 
-  /** Returns the number of the first piece; the others follow it. */
-  private insertPieces(pieces: readonly Uint8Array[], day: number): number {
-    const table = this.db.partitions.make('contents', day);
-    let first = 0;
-    for (const piece of pieces) {
-      const row = this.db.first<{ piece_number: number }>(
-        `INSERT INTO ${table} (piece) VALUES (?) RETURNING piece_number`,
-        blobOf(piece),
-      );
-      first ||= row?.piece_number ?? 0;
+  private insertPieces(pieces: readonly Uint8Array[], table: string, first: number): void {
+    for (const [index, piece] of pieces.entries()) {
+      this.db.all(`INSERT INTO ${table} (piece_number, piece) VALUES (?, ?)`, first + index, blobOf(piece));
     }
-    return first;
   }
 
   private findRow(id: string): MessageRow | undefined {
