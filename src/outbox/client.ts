@@ -318,5 +318,5 @@ function objectNamed(env: Env, name: string): OutboxApi {
     DATA_JURISDICTION === 'none'
       ? env.OUTBOX
       : env.OUTBOX.jurisdiction(DATA_JURISDICTION as DurableObjectJurisdiction);
-  return namespace.get(namespace.idFromName(name)) as unknown as OutboxApi;
+  return namespace.getByName(name) as unknown as OutboxApi;
 }

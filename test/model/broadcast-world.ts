@@ -72,8 +72,7 @@ export class BroadcastWorld implements ListOfWorld, Network {
     this.shardCount = shards;
     this.disks = Array.from({ length: shards }, () => losingStorage());
     const objects = {
-      idFromName: (name: string) => name,
-      get: (name: string) => this.objectNamed(name),
+      getByName: (name: string) => this.objectNamed(name),
     };
     this.env = {
       ...TEST_SETTINGS,
