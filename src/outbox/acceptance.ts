@@ -13,6 +13,7 @@ import {
   outboxOf,
   type RateState,
 } from './client.ts';
+import { Crowd } from './gathering.ts';
 import { GroupCommit } from './group-commit.ts';
 import { findClaimedIds, writeClaim } from './ledger/claims.ts';
 import type { LedgerDatabase } from './ledger/database.ts';
@@ -69,6 +70,7 @@ export class Acceptance {
         this.hasAccepted = false;
         return context.sync();
       },
+      new Crowd(),
     );
   }
 

@@ -3,7 +3,7 @@
 import type { Step } from '../delivery/attempt.ts';
 import { applyResolution } from '../delivery/ending.ts';
 import type { Resolution } from './client.ts';
-import { Gathering } from './gathering.ts';
+import { InStep } from './gathering.ts';
 import { GroupCommit } from './group-commit.ts';
 import type { ItemChange, Ledger } from './ledger/ledger.ts';
 import type { DotRecord, LedgerItem } from './ledger/message-row.ts';
@@ -40,7 +40,7 @@ export class Bookkeeper {
     this.queue = new GroupCommit<readonly ItemChange[], readonly LedgerItem[]>(
       (changes) => ledger.commit(changes),
       sync,
-      new Gathering(),
+      new InStep(),
     );
   }
 

@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { Gathering } from '../../src/outbox/gathering.ts';
+import { Crowd, type Gathering, InStep } from '../../src/outbox/gathering.ts';
 import { GroupCommit } from '../../src/outbox/group-commit.ts';
 
 /** A queue whose disk is in the hands of the test. Requests below zero cannot be handled. */
@@ -143,7 +143,7 @@ describe('gathering', () => {
   const PATIENT_MS = 10 * 60 * 1000;
 
   test('a group waits for as many as the last one had, and one more', async () => {
-    const { submit, handled, syncs } = open(new Gathering(PATIENT_MS));
+    const { submit, handled, syncs } = open(new InStep(PATIENT_MS));
     submit(1);
     submit(2);
     submit(3);
@@ -164,7 +164,7 @@ describe('gathering', () => {
   });
 
   test('nobody waits for those who do not come', async () => {
-    const { submit, handled, syncs } = open(new Gathering(0));
+    const { submit, handled, syncs } = open(new InStep(0));
     for (const request of [1, 2, 3]) submit(request);
     syncs[0]?.done();
     await settled();
@@ -177,7 +177,7 @@ describe('gathering', () => {
   });
 
   test('one that did not come is not hoped for again for a while', () => {
-    const gathering = new Gathering(PATIENT_MS);
+    const gathering = new InStep(PATIENT_MS);
     gathering.settle(3);
     expect([3, 4].map((waiting) => gathering.isEnough(waiting))).toEqual([false, true]);
     for (let group = 0; group < 16; group++) {
@@ -186,5 +186,75 @@ describe('gathering', () => {
     }
     gathering.settle(3);
     expect([3, 4].map((waiting) => gathering.isEnough(waiting))).toEqual([false, true]);
+  });
+});
+
+describe('a crowd', () => {
+  /** A loop whose turns are in the hands of the test. */
+  function crowd() {
+    const turns: (() => void)[] = [];
+    const gathering = new Crowd(() => new Promise((resolve) => turns.push(resolve)));
+    return { ...open(gathering), turns };
+  }
+
+  /** Three that share a commit, which is still on its way. */
+  async function busy() {
+    const opened = crowd();
+    const { submit, syncs, handled, turns } = opened;
+    for (const request of [1, 2, 3]) submit(request);
+    syncs[0]?.done();
+    await settled();
+    expect(handled).toEqual([1, 2, 3]);
+    expect(turns).toHaveLength(0);
+    return opened;
+  }
+
+  test('one after the other, nobody waits', async () => {
+    const { submit, handled, syncs, turns } = crowd();
+    for (const request of [1, 2, 3]) {
+      const answer = submit(request);
+      expect(handled).toContain(request);
+      syncs.at(-1)?.done();
+      await answer;
+      await settled();
+    }
+    expect(turns).toHaveLength(0);
+  });
+
+  test('after a group of several, the next one waits for whoever comes within a turn', async () => {
+    const { submit, handled, syncs, turns } = await busy();
+    submit(4);
+    syncs[1]?.done();
+    await settled();
+    submit(5);
+    await settled();
+    expect(handled).toEqual([1, 2, 3]);
+    turns[0]?.();
+    await settled();
+    expect(handled).toEqual([1, 2, 3, 4, 5]);
+    expect(syncs).toHaveLength(3);
+  });
+
+  test('a group that stayed alone ends the waiting', async () => {
+    const { submit, handled, syncs, turns } = await busy();
+    submit(4);
+    syncs[1]?.done();
+    await settled();
+    turns[0]?.();
+    await settled();
+    syncs[2]?.done();
+    await settled();
+    submit(5);
+    expect(handled).toEqual([1, 2, 3, 4, 5]);
+    expect(turns).toHaveLength(1);
+  });
+
+  test('a group that is large enough does not wait', async () => {
+    const { submit, handled, syncs, turns } = await busy();
+    for (let request = 4; request < 4 + 64; request++) submit(request);
+    syncs[1]?.done();
+    await settled();
+    expect(handled).toHaveLength(3 + 64);
+    expect(turns).toHaveLength(0);
   });
 });
