@@ -104,7 +104,7 @@ export function applyResolution(
   recipient: number,
   resolution: 'delivered' | 'resend' | 'drop',
   nowMs: number,
-): Step | undefined {
+): Progress | undefined {
   const delivery = progress.deliveries[recipient];
   if (delivery?.status !== 'in_doubt' || delivery.nextAttemptAtMs !== undefined) return undefined;
   const status = { delivered: 'delivered', resend: 'in_doubt', drop: 'canceled' } as const;
@@ -116,7 +116,7 @@ export function applyResolution(
     ...(resolution === 'resend' ? { nextAttemptAtMs: nowMs } : {}),
   };
   const event: TimelineEvent = { type: 'resolved', atMs: nowMs, recipients: [recipient], reason: resolution };
-  return { progress: advance(progress, new Map([[recipient, change]]), [event]), replyTexts: new Map() };
+  return advance(progress, new Map([[recipient, change]]), [event]);
 }
 
 /**
@@ -172,7 +172,7 @@ export function applyReschedule(
 }
 
 /** Four days are over. */
-export function applyExpiry(progress: Progress, nowMs: number): Step {
+export function applyExpiry(progress: Progress, nowMs: number): Progress {
   const changes = new Map<number, DeliveryState>();
   const recipients = openRecipients(progress);
   for (const index of recipients) {
@@ -183,5 +183,5 @@ export function applyExpiry(progress: Progress, nowMs: number): Step {
     changes.set(index, { ...rest, status, updatedAtMs: nowMs });
   }
   const events = expiryOf(progress, recipients, { atMs: nowMs });
-  return { progress: advance(progress, changes, events), replyTexts: new Map() };
+  return advance(progress, changes, events);
 }

@@ -1,8 +1,5 @@
 /** Writes decisions down: reply texts sealed, one transaction, and one sync that sessions share where they can. */
-
 import type { Step } from '../delivery/attempt.ts';
-import { applyResolution } from '../delivery/ending.ts';
-import type { Resolution } from './client.ts';
 import { InStep } from './gathering.ts';
 import { GroupCommit } from './group-commit.ts';
 import type { ItemChange, Ledger } from './ledger/ledger.ts';
@@ -24,11 +21,12 @@ export class Bookkeeper {
   private readonly ledger: Ledger;
   private readonly accountId: string;
   private readonly state: SendingStateReader;
+  /** Resolves once what was written so far is durable. */
+  readonly sync: () => Promise<void>;
   private readonly queue: GroupCommit<readonly ItemChange[], readonly LedgerItem[]>;
   /** Since the object started. */
   commits = 0;
 
-  /** `sync` resolves once everything written so far is durable. */
   constructor(
     ledger: Ledger,
     account: { accountId: string; state: SendingStateReader },
@@ -37,6 +35,7 @@ export class Bookkeeper {
     this.ledger = ledger;
     this.accountId = account.accountId;
     this.state = account.state;
+    this.sync = sync;
     this.queue = new GroupCommit<readonly ItemChange[], readonly LedgerItem[]>(
       (changes) => ledger.commit(changes),
       sync,
@@ -58,21 +57,6 @@ export class Bookkeeper {
     this.commits++;
     if (this.commits % COMMITS_PER_LOW_WATER === 0) this.ledger.saveLowWater();
     return written;
-  }
-
-  /** Ends a doubt that is held. `n` is the delivery's place in the message. */
-  async resolve(
-    id: string,
-    n: number,
-    resolution: Resolution,
-  ): Promise<'resolved' | 'not_found' | 'not_in_doubt'> {
-    const item = this.ledger.messages.find(id);
-    if (!item?.progress.deliveries[n]) return 'not_found';
-    if (this.ledger.isInHand(item)) return 'not_in_doubt';
-    const step = applyResolution(item.progress, n, resolution, Date.now());
-    if (!step) return 'not_in_doubt';
-    await this.commit([{ item, step, ...(item.dot ? { dot: item.dot } : {}) }]);
-    return 'resolved';
   }
 
   /** Servers quote addresses in their replies, so the texts are sealed like the message itself. */

@@ -202,6 +202,7 @@ export type CancelOutcome = 'canceled' | 'not_found' | 'at_dot' | 'ended';
 export type RescheduleOutcome = 'rescheduled' | 'not_found' | 'not_scheduled';
 
 export type Resolution = 'delivered' | 'resend' | 'drop';
+export type ResolveOutcome = 'resolved' | 'not_found' | 'not_in_doubt';
 
 /** What one Outbox knows of a relay it uses. */
 export interface RelayUse {
@@ -258,11 +259,7 @@ export interface OutboxApi {
   cancelMessage(id: string): Promise<CancelOutcome>;
   rescheduleMessage(id: string, scheduledAtMs: number): Promise<RescheduleOutcome>;
   /** Ends a doubt that is held. `n` is the delivery's place in the message. */
-  resolveDelivery(
-    id: string,
-    n: number,
-    resolution: Resolution,
-  ): Promise<'resolved' | 'not_found' | 'not_in_doubt'>;
+  resolveDelivery(id: string, n: number, resolution: Resolution): Promise<ResolveOutcome>;
   /** Shard 0: gives another shard a part of the quota. */
   leaseQuota(accountId: string, request: LeaseRequest): Promise<LeaseAnswer>;
   /** Any other shard: gives up what it does not need of its part. */

@@ -28,6 +28,7 @@ import type {
   RelayUse,
   RescheduleOutcome,
   Resolution,
+  ResolveOutcome,
   StagedPiece,
 } from './client.ts';
 import { ErasureDesk } from './erasures/erasure-desk.ts';
@@ -68,7 +69,6 @@ export class Outbox extends DurableObject<Env> implements OutboxApi {
   private readonly acceptance: Acceptance;
   private pump: Pump | undefined;
   private simulator: Simulator | undefined;
-  private books: Bookkeeper | undefined;
   private alarmAtMs: number | undefined;
   /** What is still under way in it finds no tables any more, and an alarm would make a new object of it. */
   private isErased = false;
@@ -201,13 +201,11 @@ export class Outbox extends DurableObject<Env> implements OutboxApi {
     return outcome;
   }
 
-  async resolveDelivery(
-    id: string,
-    n: number,
-    resolution: Resolution,
-  ): Promise<'resolved' | 'not_found' | 'not_in_doubt'> {
-    const outcome = (await this.books?.resolve(id, n, resolution)) ?? 'not_found';
+  async resolveDelivery(id: string, n: number, resolution: Resolution): Promise<ResolveOutcome> {
+    const outcome = this.ledger.resolve(id, n, resolution, Date.now());
+    this.broadcasts.noteProgress();
     this.kick();
+    await this.sync();
     return outcome;
   }
 
@@ -347,14 +345,14 @@ export class Outbox extends DurableObject<Env> implements OutboxApi {
     const own = { accountId, env: this.env, jobs: () => this.jobs };
     this.importOffice.open(own, state);
     this.broadcasts.open(own, state);
-    this.books = new Bookkeeper(ledger, { accountId, state }, () => {
+    const books = new Bookkeeper(ledger, { accountId, state }, () => {
       this.broadcasts.noteProgress();
       return this.sync();
     });
     const context: PumpContext = {
       accountId,
       ledger,
-      books: this.books,
+      books,
       state,
       settings,
       onRest: () => this.arm(),

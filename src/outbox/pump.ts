@@ -3,7 +3,6 @@
  * backlog grows, and lends each of them a desk to work at (`deliver.ts`); which relay a message goes to is the
  * dispatcher's matter (`dispatcher.ts`). It rests when no session is open and nothing may be sent.
  */
-import { applyExpiry } from '../delivery/ending.ts';
 import type { Settings } from '../env.ts';
 import { logError } from '../log.ts';
 import type { GateApi } from '../relay-gate/client.ts';
@@ -233,14 +232,8 @@ export class Pump {
     if (nowMs < this.expiryCheckAtMs) return;
     this.expiryCheckAtMs = nowMs + Math.min(EXPIRY_CHECK_MS, settings.WATCHDOG_MS);
     // A last attempt is planned for the moment of expiry; whatever is later than that had its chance.
-    const items = ledger.findOverdue(nowMs - settings.RETRY_FOR_MS - settings.RETRY_MAX_MS, EXPIRE_AT_ONCE);
-    await books.commit(
-      items.map((item) => ({
-        item,
-        step: applyExpiry(item.progress, nowMs),
-        ...(item.dot ? { dot: item.dot } : {}),
-      })),
-    );
+    const startedBeforeMs = nowMs - settings.RETRY_FOR_MS - settings.RETRY_MAX_MS;
+    if (ledger.expire(startedBeforeMs, EXPIRE_AT_ONCE, nowMs) > 0) await books.sync();
   }
 
   /** Until the next kick, the end of the session, or the end of its idle time. */

@@ -160,6 +160,28 @@ describe('resolving a delivery', () => {
     expect(await resolutionsOf(id)).toHaveLength(1);
   });
 
+  it('keeps each of several decisions that come at once', async () => {
+    [account, relay] = await openAccount();
+    const to = ['cut@example.com', 'b@example.com', 'c@example.com', 'd@example.com'];
+    const id = await sentId({ ...email, to, in_doubt_policy: 'hold' });
+    await readOnceThe(id, 'in_doubt');
+    const answers = await Promise.all([
+      resolve(id, 0, { resolution: 'delivered' }),
+      resolve(id, 1, { resolution: 'drop' }),
+      resolve(id, 2, { resolution: 'delivered' }),
+      resolve(id, 3, { resolution: 'drop' }),
+    ]);
+    expect(answers.map(({ status }) => status)).toEqual([200, 200, 200, 200]);
+    const { deliveries } = await read(id);
+    expect((deliveries as { status: string }[]).map(({ status }) => status)).toEqual([
+      'delivered',
+      'canceled',
+      'delivered',
+      'canceled',
+    ]);
+    expect(await resolutionsOf(id)).toHaveLength(4);
+  });
+
   it('refuses one that is in no doubt, and leaves no audit row', async () => {
     [account, relay] = await openAccount();
     const id = await sentId(email);

@@ -77,10 +77,8 @@ describe('the second copy of what is in doubt', () => {
 
   test('and was refused is for the customer to end', () => {
     const { progress } = applyFinalReply(secondCopy(1), [0], replyOf(SPAM), at(NOW));
-    expect(applyResolution(progress, 0, 'drop', NOW)?.progress.deliveries).toMatchObject([
-      { status: 'canceled' },
-    ]);
-    expect(applyResolution(progress, 0, 'resend', NOW)?.progress.deliveries).toMatchObject([
+    expect(applyResolution(progress, 0, 'drop', NOW)?.deliveries).toMatchObject([{ status: 'canceled' }]);
+    expect(applyResolution(progress, 0, 'resend', NOW)?.deliveries).toMatchObject([
       { status: 'in_doubt', nextAttemptAtMs: NOW },
     ]);
   });

@@ -215,7 +215,7 @@ describe('a relay that is closed', () => {
   });
 
   test('for four days lets the message expire, but not what is in doubt', () => {
-    const { progress } = applyExpiry(mixed, EXPIRED);
+    const progress = applyExpiry(mixed, EXPIRED);
     expect(statuses(progress)).toEqual(['delivered', 'failed', 'in_doubt', 'expired', 'expired']);
     expect(attempts(progress)).toEqual([1, 1, 1, 3, 0]);
     expect(progress.deliveries.some(isOpen)).toBe(false);
@@ -223,7 +223,7 @@ describe('a relay that is closed', () => {
   });
 
   test('for four days says nothing of an expiry where all are in doubt', () => {
-    const { progress } = applyExpiry(inDoubt(2), EXPIRED);
+    const progress = applyExpiry(inDoubt(2), EXPIRED);
     expect(statuses(progress)).toEqual(['in_doubt', 'in_doubt']);
     expect(nextDueAt(progress)).toBeUndefined();
     expect(lastEvent(progress)?.type).toBe('in_doubt');

@@ -137,7 +137,7 @@ describe('a doubt that is held', () => {
     ['resend', 'in_doubt', LATER],
     ['drop', 'canceled', undefined],
   ])('can be ended by the customer, for one recipient: %s', (resolution, status, nextAttemptAtMs) => {
-    const progress = applyResolution(held, 1, resolution, LATER)?.progress;
+    const progress = applyResolution(held, 1, resolution, LATER);
     expect(progress?.deliveries[0]).toBe(held.deliveries[0]);
     expect(progress?.deliveries[1]).toMatchObject({
       status,

@@ -144,14 +144,14 @@ test('whatever happens to a message, each recipient ends once, attempts and doub
           progress = led.progress;
         }
         const end = applyExpiry(progress, nowMs);
-        for (const [index, delivery] of end.progress.deliveries.entries()) {
+        for (const [index, delivery] of end.deliveries.entries()) {
           const before = progress.deliveries[index];
           if (before && !isOpen(before)) expect(delivery).toBe(before);
           if (delivery.status === 'in_doubt') expect(delivery.nextAttemptAtMs).toBeUndefined();
           else expect(ENDED).toContain(delivery.status);
         }
-        const doubts = end.progress.timeline.filter(({ type }) => type === 'in_doubt').length;
-        expect(end.progress.possibleDuplicates).toBe(doubts);
+        const doubts = end.timeline.filter(({ type }) => type === 'in_doubt').length;
+        expect(end.possibleDuplicates).toBe(doubts);
       },
     ),
     { numRuns: 500, endOnFailure: true },

@@ -286,6 +286,22 @@ describe('retention', () => {
       expect(ledger.findOverdue(nowMs - 1_000, 1)).toHaveLength(1);
       expect(ledger.findOverdue(nowMs - 10_000, 10)).toHaveLength(0);
     }));
+
+  test('ends what is overdue, but not what the pump has in hand', () =>
+    withLedger(({ ledger }) => {
+      const nowMs = Date.now();
+      const ids = [5_000, 4_000, 3_000].map((ageMs) => newMessageId(0, nowMs - ageMs));
+      accept(
+        ledger,
+        ids.map((id) => message(id)),
+      );
+      const inHand = ledger.queue.take(nowMs);
+      expect(ledger.expire(nowMs - 3_500, 10, nowMs)).toBe(1);
+      expect(ledger.backlog).toBe(2);
+      const statuses = ids.map((id) => ledger.messages.find(id)?.progress.deliveries[0]?.status);
+      expect([inHand?.id, statuses]).toEqual([ids[0], ['queued', 'expired', 'queued']]);
+      expect(ledger.expire(nowMs - 3_500, 10, nowMs)).toBe(0);
+    }));
 });
 
 describe('a listing', () => {

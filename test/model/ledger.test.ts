@@ -241,7 +241,7 @@ const others = [
         });
       }
       const ended = (id: string) => model.find(id).fates.map((fate) => (fate.is === 'open' ? ENDED : fate));
-      real.commit(overdue.map((item) => ({ item, fates: ended(item.id), atDot: false })));
+      expect(real.ledger.expire(model.nowMs + DAY_MS / 2, limit, model.nowMs)).toBe(overdue.length);
       for (const { id } of overdue) model.settle(id, ended(id), false);
     }),
   ),

@@ -109,13 +109,13 @@ export class MessageUnderTest {
   }
 
   expire(nowMs: number): void {
-    this.progress = applyExpiry(this.progress, nowMs).progress;
+    this.progress = applyExpiry(this.progress, nowMs);
   }
 
   resolve(recipient: number, resolution: 'delivered' | 'resend' | 'drop', nowMs: number): boolean {
-    const step = applyResolution(this.progress, recipient, resolution, nowMs);
-    if (step) this.progress = step.progress;
-    return step !== undefined;
+    const progress = applyResolution(this.progress, recipient, resolution, nowMs);
+    if (progress) this.progress = progress;
+    return progress !== undefined;
   }
 
   /** False where the dot may have left, or nothing is open. What the pump holds in memory is void then. */

@@ -2,7 +2,7 @@
  * The ledger of one account and shard: what was accepted, how far it has come, and what is due next.
  * Each change is one transaction; what is kept in memory beside it changes after the transaction did.
  */
-import { applyCancel, applyReschedule } from '../../delivery/ending.ts';
+import { applyCancel, applyExpiry, applyReschedule, applyResolution } from '../../delivery/ending.ts';
 import { newProgress, nextDueAt, type Progress } from '../../delivery/progress.ts';
 import { firstMessageIdAt } from '../../ids.ts';
 import type {
@@ -12,6 +12,8 @@ import type {
   MessageToAccept,
   PageRequest,
   RescheduleOutcome,
+  Resolution,
+  ResolveOutcome,
 } from '../client.ts';
 import { entriesOfChange, entriesOfNew } from '../webhooks/event-entry.ts';
 import { BroadcastParts, type PartChange } from './broadcast-parts.ts';
@@ -221,6 +223,16 @@ export class Ledger {
     this.messages.overwrite(change.item.id, left);
   }
 
+  /** Ends a doubt that is held. `n` is the delivery's place in the message. */
+  resolve(id: string, n: number, resolution: Resolution, nowMs: number): ResolveOutcome {
+    const item = this.messages.find(id);
+    if (!item?.progress.deliveries[n]) return 'not_found';
+    const progress = this.isInHand(item) ? undefined : applyResolution(item.progress, n, resolution, nowMs);
+    if (!progress) return 'not_in_doubt';
+    this.rewrite(item, progress, nowMs);
+    return 'resolved';
+  }
+
   reschedule(id: string, scheduledAtMs: number, nowMs: number): RescheduleOutcome {
     const item = this.messages.find(id);
     if (!item) return 'not_found';
@@ -230,7 +242,23 @@ export class Ledger {
     return 'rescheduled';
   }
 
-  /** Open messages that were to be sent before the given time, a few at a time, for expiry while no relay takes them. */
+  /**
+   * Ends open messages that were to be sent before the given time, a few at a time, and says how many. In the turn that
+   * finds them: what is decided later might be about a message that the pump or the customer has taken meanwhile.
+   */
+  expire(startedBeforeMs: number, limit: number, nowMs: number): number {
+    const overdue = this.findOverdue(startedBeforeMs, limit);
+    this.rewriteAll(
+      overdue.map((item) => {
+        const { replies, dot } = item;
+        return { item, progress: applyExpiry(item.progress, nowMs), replies, dot };
+      }),
+      nowMs,
+    );
+    return overdue.length;
+  }
+
+  /** Open messages that were to be sent before the given time, and are in nobody's hands. */
   findOverdue(startedBeforeMs: number, limit: number): LedgerItem[] {
     // What is in hand is not to crowd out the rest.
     return this.messages
