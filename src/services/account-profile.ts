@@ -1,8 +1,9 @@
 /** Who an account belongs to: sealed under the account's own key, like everything that names somebody. */
 import { unwrapDataKey } from '../crypto/data-key.ts';
-import { keyedHash, type SealedPlace, type SealingKey, seal, unseal } from '../crypto/seal.ts';
+import { keyedHash, SealError, type SealedPlace, type SealingKey, seal, unseal } from '../crypto/seal.ts';
 import { type Env, settingsOf } from '../env.ts';
 import { AppError } from '../errors.ts';
+import { logEvent } from '../log.ts';
 import { type Retention, retentionInForce } from '../outbox/client.ts';
 import type { AccountRow } from '../store/accounts.ts';
 
@@ -40,6 +41,17 @@ export function openAccount(env: Env, row: AccountRow): AccountRecord {
   const rest = { id, status, shards, inDoubtPolicy, dailyQuota, monthlyQuota, createdAt };
   const retention = retentionInForce(settingsOf(env), row);
   return { ...openProfile(env, row), ...rest, retention, isConfirmed: unconfirmed === 0 };
+}
+
+/** For the operator, who must be able to see and close an account also where its master key is gone: then without its profile. */
+export function openAccountForOperator(env: Env, row: AccountRow): AccountRecord {
+  try {
+    return openAccount(env, row);
+  } catch (error) {
+    if (!(error instanceof SealError)) throw error;
+    logEvent('account_unreadable', { account_id: row.id });
+    return openAccount(env, { ...row, sealedProfile: null, plainName: '', plainEmail: null });
+  }
 }
 
 export function openProfile(env: Env, row: AccountRow): Profile {

@@ -21,6 +21,7 @@ import {
   EMPTY_PROFILE,
   emailHashOf,
   openAccount,
+  openAccountForOperator,
   type Profile,
   sealProfile,
 } from './account-profile.ts';
@@ -82,11 +83,11 @@ export async function createAccount(
 
 export async function listAccounts(env: Env, page: PageOf): Promise<Page<AccountRecord>> {
   const { rows, hasMore } = await system.listAccounts(env.DB, page);
-  return { rows: rows.map((row) => openAccount(env, row)), hasMore };
+  return { rows: rows.map((row) => openAccountForOperator(env, row)), hasMore };
 }
 
 export async function getAccount(context: ServiceContext): Promise<AccountRecord> {
-  return openAccount(context.env, await getAccountRow(context));
+  return openFor(context, await getAccountRow(context));
 }
 
 export async function getAccountRow(context: ServiceContext): Promise<AccountRow> {
@@ -123,7 +124,7 @@ async function changeSending(
   context: ServiceContext,
   set: { dailyQuota?: number | null; monthlyQuota?: number | null; unconfirmed?: 0 },
 ): Promise<AccountRecord> {
-  const { env, scope, actor } = context;
+  const { scope, actor } = context;
   const changed = await updateAccount(scope, set, {
     actor: actorName(actor),
     action: 'account.limits_changed',
@@ -133,7 +134,7 @@ async function changeSending(
   if (!changed) throw notFound();
   if (!changed.isChanged) throw new AppError('conflict', { reason: CLOSED });
   await refreshOutboxes(context, changed.account.shards);
-  return openAccount(env, changed.account);
+  return openFor(context, changed.account);
 }
 
 const CLOSED = 'A closed account is not changed any more.';
@@ -157,7 +158,7 @@ export async function changeAccountStatus(
   await refreshOutboxes(context, account.shards);
   // Only `closed` is final: an UPDATE that found it did nothing.
   if (account.status !== status) throw new AppError('conflict', { reason: 'A closed account stays closed.' });
-  return openAccount(context.env, account);
+  return openFor(context, account);
 }
 
 /** Other isolates use the new shards once what they remember of the account has expired, within seconds. */
@@ -171,9 +172,13 @@ async function changeShards(context: ServiceContext, shards: number): Promise<Ac
   });
   if (!account) throw notFound();
   await refreshOutboxes(context, account.shards);
-  if (account.shards === shards) return openAccount(context.env, account);
+  if (account.shards === shards) return openFor(context, account);
   const reason = account.shards > shards ? 'The number of shards can only be raised.' : CLOSED;
   throw new AppError('conflict', { reason });
+}
+
+function openFor({ env, actor }: ServiceContext, row: AccountRow): AccountRecord {
+  return actor.kind === 'operator' ? openAccountForOperator(env, row) : openAccount(env, row);
 }
 
 function notFound(): AppError {

@@ -4,8 +4,8 @@ import { getTableName } from 'drizzle-orm';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { type Env, settingsOf } from '../../src/env.ts';
 import { newId } from '../../src/ids.ts';
-import { emailHashesOf } from '../../src/services/account-profile.ts';
-import { createAccount, getAccount } from '../../src/services/accounts.ts';
+import { emailHashesOf, openAccount } from '../../src/services/account-profile.ts';
+import { createAccount, getAccountRow } from '../../src/services/accounts.ts';
 import { rewrapDataKeys } from '../../src/services/rewrap-data-keys.ts';
 import { operatorContext } from '../../src/services/service-context.ts';
 import { replaceEmailHash, replaceWrappedKey } from '../../src/store/data-keys.ts';
@@ -28,7 +28,7 @@ async function open(settings: Env, name: string) {
 }
 
 const nameIn = async (settings: Env, id: string) =>
-  (await getAccount(operatorContext(settings, id, 'req_test'))).name;
+  openAccount(settings, await getAccountRow(operatorContext(settings, id, 'req_test'))).name;
 
 async function rewrapAll(settings: Env): Promise<number> {
   let rewrapped = 0;
@@ -162,6 +162,16 @@ describe('a new master key', () => {
     expect(await rewrapDataKeys(third, 'req_test')).toEqual({ masterVersion: 3, rewrapped: 0, remaining: 1 });
     await replaceWrappedKey(scope, { before: spoilt.wrapped, after: good }, audit);
     expect(await rewrapDataKeys(third, 'req_test')).toEqual({ masterVersion: 3, rewrapped: 1, remaining: 0 });
+  });
+
+  it('that is missing hides who an account belongs to, and lets the operator list and close it', async () => {
+    const fourth = withKeys(`4:${btoa('z'.repeat(32))}`);
+    const id = await open(fourth, 'astray');
+    const listed = (await jsonOf(await callAsOperator('/v1/admin/accounts?limit=1'))).data;
+    expect(listed).toMatchObject([{ id, name: '', email: null, status: 'active' }]);
+    const closed = await callAsOperator(`/v1/admin/accounts/${id}/close`, { method: 'POST' });
+    expect([closed.status, await jsonOf(closed)]).toMatchObject([200, { name: '', status: 'closed' }]);
+    await remove(id);
   });
 
   it('is asked for by the operator, who is told how much remains', async () => {

@@ -29,7 +29,9 @@ const storedQuota = z
 const accountFields = {
   object: z.literal('account'),
   id: idOf('account'),
-  name: z.string(),
+  name: z.string().meta({
+    description: 'Empty, with no address, where `MASTER_KEYS` lacks the version that opens it.',
+  }),
   ...ownerFields,
   status: z.enum(['active', 'suspended', 'closed']),
   shards: z.int().min(1).max(64).meta({ description: 'So many objects keep its mail.' }),
