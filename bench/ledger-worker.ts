@@ -3,7 +3,7 @@ import { app } from '../src/app.ts';
 import type { Env } from '../src/env.ts';
 import type { AcceptRequest, AcceptResult } from '../src/outbox/client.ts';
 import type { Ledger } from '../src/outbox/ledger/ledger.ts';
-import { Outbox as RealOutbox } from '../src/outbox/outbox.ts';
+import { Outbox as RealOutbox } from '../src/worker.ts';
 
 export { RelayGate } from '../src/relay-gate/relay-gate.ts';
 

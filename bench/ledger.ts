@@ -1,6 +1,6 @@
 /** Rows written over the whole life of messages. What each figure means is in README.md. */
 import { type BenchRelay, startBenchRelay } from './bench-relay.ts';
-import { type Figures, figureOf } from './figures.ts';
+import { type Figures, figureOf, millisecondsOf } from './figures.ts';
 import type { RowCount } from './ledger-worker.ts';
 import { FROM, SMALL_TEXT, SUBJECT, TO } from './messages.ts';
 import { startBenchServer } from './smtp-server.ts';
@@ -24,14 +24,76 @@ export async function measureLedger(): Promise<Figures> {
       if (sent.status !== 200) throw new Error(`not accepted: ${JSON.stringify(sent.body)}`);
     }
   });
+  const broadcast = await rowsPerMessage(sendBroadcast, importReaders);
+  const erased = await eraseRecipient();
   return {
     'ledger.rows_per_message': figureOf([alone], { unit: 'rows', goal: '<= 6' }),
     'ledger.rows_per_message_batch100': figureOf([batched], { unit: 'rows', goal: '<= 6' }),
+    'ledger.rows_per_message_broadcast': figureOf([broadcast], { unit: 'rows', goal: '<= 6' }),
+    'ledger.rows_per_erased_email': figureOf([erased.rows], { unit: 'rows', goal: 'none' }),
+    'ledger.erase_ms_per_email': figureOf([erased.ms], { unit: 'ms', goal: 'none' }),
   };
 }
 
-/** Of an account that starts with nothing and ends with nothing: a count, so one run says it all. */
-async function rowsPerMessage(accept: (relay: BenchRelay) => Promise<void>): Promise<number> {
+const LIST = 'Everybody';
+
+async function importReaders({ account, relay, headers }: BenchRelay): Promise<void> {
+  const { body: list } = await account.client.post('/v1/lists', { name: LIST });
+  const form = new FormData();
+  const lines = Array.from({ length: MESSAGES }, (_, n) => `reader${n}@example.net,Reader ${n}`);
+  form.append('file', new Blob([['email,first_name', ...lines].join('\n')]));
+  form.append('segments', JSON.stringify([{ id: list.id }]));
+  const url = new URL('/v1/contacts/imports', relay.url);
+  const { id } = (await (await fetch(url, { method: 'POST', headers, body: form })).json()) as {
+    id: string;
+  };
+  const path = `/v1/contacts/imports/${id}`;
+  await account.client.until(path, ({ status }) => status === 'completed', 60_000);
+}
+
+async function sendBroadcast({ account }: BenchRelay): Promise<void> {
+  const { body: lists } = await account.client.get('/v1/lists');
+  const { from, subject, text } = MAIL;
+  const made = await account.client.post('/v1/broadcasts', {
+    segment_id: lists.data[0].id,
+    from,
+    subject,
+    text,
+    send: true,
+  });
+  if (made.status !== 201) throw new Error(`no broadcast: ${JSON.stringify(made.body)}`);
+}
+
+/** What is left of somebody's mail when he is erased: how many rows that writes, and how long the request takes. */
+async function eraseRecipient(): Promise<{ readonly rows: number; readonly ms: number }> {
+  return withCountingRelay(async (relay, { ask, server }) => {
+    const { client } = relay.account;
+    const email = 'reader@example.net';
+    await client.post('/v1/contacts', { email });
+    for (let number = 0; number < MESSAGES / BATCH; number++) {
+      await client.post(
+        '/v1/emails/batch',
+        Array.from({ length: BATCH }, () => ({ ...MAIL, to: email })),
+      );
+    }
+    await server.waitForMessages(MESSAGES);
+    await server.roundTrips();
+    const before = (await ask('rows')) as RowCount;
+    const ms = await millisecondsOf(async () => {
+      const { status } = await client.call('DELETE', `/v1/contacts/${email}`);
+      if (status !== 200) throw new Error(`not erased: ${status}`);
+    });
+    const after = (await ask('rows')) as RowCount;
+    return { rows: (after.statements - before.statements) / MESSAGES, ms: ms / MESSAGES };
+  });
+}
+
+type Ask = (what: string) => Promise<unknown>;
+type BenchServer = Awaited<ReturnType<typeof startBenchServer>>;
+
+async function withCountingRelay<T>(
+  use: (relay: BenchRelay, counting: { readonly ask: Ask; readonly server: BenchServer }) => Promise<T>,
+): Promise<T> {
   const server = await startBenchServer({ pipelining: true, oneWayDelayMs: 0 });
   const relay = await startBenchRelay({
     entry: 'ledger-worker.ts',
@@ -39,11 +101,26 @@ async function rowsPerMessage(accept: (relay: BenchRelay) => Promise<void>): Pro
     // The pump is to come to rest, which writes too.
     settings: { SESSION_IDLE_MS: '200' },
   });
-  const ask = async (what: string): Promise<unknown> => {
+  const ask: Ask = async (what) => {
     const response = await fetch(new URL(`/bench/${what}?account=${relay.account.id}`, relay.relay.url));
     return response.json();
   };
   try {
+    return await use(relay, { ask, server });
+  } finally {
+    await relay.relay.stop();
+    await server.stop();
+  }
+}
+
+/** Of an account that starts with nothing and ends with nothing: a count, so one run says it all. */
+function rowsPerMessage(
+  accept: (relay: BenchRelay) => Promise<void>,
+  prepare?: (relay: BenchRelay) => Promise<void>,
+): Promise<number> {
+  return withCountingRelay(async (relay, { ask, server }) => {
+    await prepare?.(relay);
+    const prepared = prepare ? ((await ask('rows')) as RowCount) : { statements: 0, alarms: 0 };
     await accept(relay);
     await server.waitForMessages(MESSAGES);
     // Answered once the idle session is closed.
@@ -51,14 +128,12 @@ async function rowsPerMessage(accept: (relay: BenchRelay) => Promise<void>): Pro
     const delivered = (await ask('rows')) as RowCount;
     const swept = (await ask('sweep')) as RowCount;
     if ((await ask('empty')) !== true) throw new Error('the sweep left something behind');
-    const total = swept.statements + swept.alarms;
+    const rows = swept.statements - prepared.statements;
+    const alarms = swept.alarms - prepared.alarms;
     console.error(
-      `rows of ${MESSAGES} messages: ${delivered.statements} to delivery, ` +
-        `${swept.statements - delivered.statements} by the sweep, ${swept.alarms} alarms`,
+      `rows of ${MESSAGES} messages: ${delivered.statements - prepared.statements} to delivery, ` +
+        `${swept.statements - delivered.statements} by the sweep, ${alarms} alarms`,
     );
-    return total / MESSAGES;
-  } finally {
-    await relay.relay.stop();
-    await server.stop();
-  }
+    return (rows + alarms) / MESSAGES;
+  });
 }
