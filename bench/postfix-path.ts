@@ -52,8 +52,8 @@ export async function measurePostfix(): Promise<Figures> {
   };
   try {
     for (const warmUp of [sides.single, sides.batch, sides.postfixSingle]) await warmUp();
-    const alone = await pairs(RUNS, sides.single, sides.postfixSingle);
-    const batched = await pairs(RUNS, sides.batch, sides.postfixBatch);
+    const alone = await pairs(RUNS + 4, sides.single, sides.postfixSingle);
+    const batched = await pairs(RUNS + 4, sides.batch, sides.postfixBatch);
     return {
       'path.vs_postfix_single': figureOf(ratios(alone.ours, alone.theirs), { unit: 'ratio', goal: '>= 1' }),
       'path.vs_postfix_batch': figureOf(ratios(batched.ours, batched.theirs), {
