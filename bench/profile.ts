@@ -3,6 +3,7 @@ import { startBenchRelay } from './bench-relay.ts';
 import { freePort } from './free-port.ts';
 import { LoadClient } from './load-client.ts';
 import { FROM, SUBJECT, TEXT_10_KB, TO } from './messages.ts';
+import { importReaders } from './readers.ts';
 import { startBenchServer } from './smtp-server.ts';
 
 const BATCH = 100;
@@ -152,26 +153,12 @@ async function profileAccept(): Promise<CpuProfile> {
 
 async function profileBroadcast(): Promise<CpuProfile> {
   const server = await startBenchServer({ pipelining: true, oneWayDelayMs: 0 });
-  const { relay, account, headers } = await startBenchRelay({
-    entry: '../src/worker.ts',
-    port: server.port,
-    inspectorPort,
-  });
-  const { client } = account;
-  const { body: list } = await client.post('/v1/lists', { name: 'Everybody' });
-  const form = new FormData();
-  const lines = Array.from({ length: CONTACTS }, (_, n) => `reader${n}@example.net,Reader ${n}`);
-  form.append('file', new Blob([['email,first_name', ...lines].join('\n')]));
-  form.append('segments', JSON.stringify([{ id: list.id }]));
-  const imports = new URL('/v1/contacts/imports', relay.url);
-  const { id } = (await (await fetch(imports, { method: 'POST', headers, body: form })).json()) as {
-    id: string;
-  };
-  await client.until(`/v1/contacts/imports/${id}`, ({ status }) => status === 'completed', 120_000);
+  const bench = await startBenchRelay({ entry: '../src/worker.ts', port: server.port, inspectorPort });
+  const listId = await importReaders(bench, CONTACTS);
   const profile = await profileOf(inspectorPort, async () => {
     const html = `<p>Hello {{contact.first_name}}</p><p>${TEXT_10_KB}</p>`;
-    await client.post('/v1/broadcasts', {
-      segment_id: list.id,
+    await bench.account.client.post('/v1/broadcasts', {
+      segment_id: listId,
       from: FROM,
       subject: SUBJECT,
       html,
@@ -179,7 +166,7 @@ async function profileBroadcast(): Promise<CpuProfile> {
     });
     await server.waitForMessages(CONTACTS);
   });
-  await relay.stop();
+  await bench.relay.stop();
   await server.stop();
   return profile;
 }

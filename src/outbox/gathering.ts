@@ -1,4 +1,5 @@
 /** How long a group that is committed together waits for more. */
+
 const PATIENCE_MS = 2;
 /** Groups until one more is hoped for again. */
 const CONTENT_GROUPS = 16;
@@ -9,8 +10,8 @@ export interface Gathering {
   /** False: the group waits first. */
   isEnough(waiting: number): boolean;
   wait(): Promise<void>;
-  /** One more waits. */
-  note(waiting: number): void;
+  /** One more waits, while others do. */
+  note?(waiting: number): void;
   /** What became of a group. */
   settle(size: number): void;
 }
@@ -75,10 +76,6 @@ export class Crowd implements Gathering {
 
   wait(): Promise<void> {
     return this.turn();
-  }
-
-  note(): void {
-    // A turn is over soon enough.
   }
 
   settle(size: number): void {

@@ -31,7 +31,7 @@ export class GroupCommit<Request, Result> {
     return new Promise((resolve, reject) => {
       this.waiting.push({ request, resolve, reject });
       if (!this.isFlushing) void this.flush();
-      else this.gathering?.note(this.waiting.length);
+      else this.gathering?.note?.(this.waiting.length);
     });
   }
 

@@ -209,6 +209,15 @@ describe('a crowd', () => {
     return opened;
   }
 
+  /** Then one comes, and those three have their answer. */
+  async function busyAndOneMore() {
+    const opened = await busy();
+    opened.submit(4);
+    opened.syncs[1]?.done();
+    await settled();
+    return opened;
+  }
+
   test('one after the other, nobody waits', async () => {
     const { submit, handled, syncs, turns } = crowd();
     for (const request of [1, 2, 3]) {
@@ -222,10 +231,7 @@ describe('a crowd', () => {
   });
 
   test('after a group of several, the next one waits for whoever comes within a turn', async () => {
-    const { submit, handled, syncs, turns } = await busy();
-    submit(4);
-    syncs[1]?.done();
-    await settled();
+    const { submit, handled, syncs, turns } = await busyAndOneMore();
     submit(5);
     await settled();
     expect(handled).toEqual([1, 2, 3]);
@@ -236,10 +242,7 @@ describe('a crowd', () => {
   });
 
   test('a group that stayed alone ends the waiting', async () => {
-    const { submit, handled, syncs, turns } = await busy();
-    submit(4);
-    syncs[1]?.done();
-    await settled();
+    const { submit, handled, syncs, turns } = await busyAndOneMore();
     turns[0]?.();
     await settled();
     syncs[2]?.done();
