@@ -1,4 +1,4 @@
-import { describe, expect, test } from 'vitest';
+import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 import { Crowd, type Gathering, InStep } from '../../src/outbox/gathering.ts';
 import { GroupCommit } from '../../src/outbox/group-commit.ts';
 
@@ -190,36 +190,31 @@ describe('gathering', () => {
 });
 
 describe('a crowd', () => {
-  /** A loop whose turns are in the hands of the test. */
-  function crowd() {
-    const turns: (() => void)[] = [];
-    const gathering = new Crowd(() => new Promise((resolve) => turns.push(resolve)));
-    return { ...open(gathering), turns };
-  }
+  const PATIENCE_MS = 4;
 
-  /** Three that share a commit, which is still on its way. */
-  async function busy() {
-    const opened = crowd();
-    const { submit, syncs, handled, turns } = opened;
-    for (const request of [1, 2, 3]) submit(request);
+  beforeEach(() => {
+    vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] });
+  });
+  afterEach(() => {
+    vi.useRealTimers();
+  });
+
+  /** Some that share a commit, and one who came while it was on its way. */
+  async function shared(size: number) {
+    const opened = open(new Crowd(PATIENCE_MS));
+    const { submit, syncs, handled } = opened;
+    for (let request = 0; request <= size; request++) submit(request);
     syncs[0]?.done();
     await settled();
-    expect(handled).toEqual([1, 2, 3]);
-    expect(turns).toHaveLength(0);
-    return opened;
-  }
-
-  /** Then one comes, and those three have their answer. */
-  async function busyAndOneMore() {
-    const opened = await busy();
-    opened.submit(4);
-    opened.syncs[1]?.done();
+    expect(handled).toHaveLength(1 + size);
+    submit(100);
+    syncs[1]?.done();
     await settled();
     return opened;
   }
 
   test('one after the other, nobody waits', async () => {
-    const { submit, handled, syncs, turns } = crowd();
+    const { submit, handled, syncs } = open(new Crowd(PATIENCE_MS));
     for (const request of [1, 2, 3]) {
       const answer = submit(request);
       expect(handled).toContain(request);
@@ -227,37 +222,50 @@ describe('a crowd', () => {
       await answer;
       await settled();
     }
-    expect(turns).toHaveLength(0);
+    expect(vi.getTimerCount()).toBe(0);
   });
 
-  test('after a group of several, the next one waits for whoever comes within a turn', async () => {
-    const { submit, handled, syncs, turns } = await busyAndOneMore();
-    submit(5);
+  test('after a group of three, nobody waits', async () => {
+    const { handled } = await shared(3);
+    expect(handled).toContain(100);
+    expect(vi.getTimerCount()).toBe(0);
+  });
+
+  test('a group leaves when as many are there as the last one had', async () => {
+    const { submit, handled } = await shared(4);
+    for (const request of [101, 102]) submit(request);
     await settled();
-    expect(handled).toEqual([1, 2, 3]);
-    turns[0]?.();
+    expect(handled).toEqual([0, 1, 2, 3, 4]);
+    submit(103);
     await settled();
-    expect(handled).toEqual([1, 2, 3, 4, 5]);
+    expect(handled).toEqual([0, 1, 2, 3, 4, 100, 101, 102, 103]);
+    expect(vi.getTimerCount()).toBe(0);
+  });
+
+  test('a group waits on while others come, and leaves when nobody does', async () => {
+    const { submit, handled, syncs } = await shared(4);
+    await vi.advanceTimersByTimeAsync(PATIENCE_MS - 1);
+    submit(101);
+    await vi.advanceTimersByTimeAsync(PATIENCE_MS);
+    expect(handled).toEqual([0, 1, 2, 3, 4]);
+    await vi.advanceTimersByTimeAsync(PATIENCE_MS);
+    expect(handled).toEqual([0, 1, 2, 3, 4, 100, 101]);
     expect(syncs).toHaveLength(3);
   });
 
-  test('a group that stayed alone ends the waiting', async () => {
-    const { submit, handled, syncs, turns } = await busyAndOneMore();
-    turns[0]?.();
-    await settled();
+  test('those who were waited for in vain are not waited for again', async () => {
+    const { submit, handled, syncs } = await shared(4);
+    await vi.advanceTimersByTimeAsync(PATIENCE_MS);
+    expect(handled).toEqual([0, 1, 2, 3, 4, 100]);
     syncs[2]?.done();
     await settled();
-    submit(5);
-    expect(handled).toEqual([1, 2, 3, 4, 5]);
-    expect(turns).toHaveLength(1);
+    submit(101);
+    expect(handled).toContain(101);
   });
 
-  test('a group that is large enough does not wait', async () => {
-    const { submit, handled, syncs, turns } = await busy();
-    for (let request = 4; request < 4 + 64; request++) submit(request);
-    syncs[1]?.done();
-    await settled();
-    expect(handled).toHaveLength(3 + 64);
-    expect(turns).toHaveLength(0);
+  test('however large a group was, the next one leaves with 64', () => {
+    const crowd = new Crowd();
+    crowd.settle(500);
+    expect([63, 64].map((waiting) => crowd.isEnough(waiting))).toEqual([false, true]);
   });
 });
