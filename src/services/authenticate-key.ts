@@ -3,7 +3,7 @@
  * that a revocation acts everywhere within that time, and at once in the isolate that carried it out. Expiry is
  * looked at with every request.
  */
-import { hashApiKey, isWellFormedApiKey, modeOfApiKey } from '../crypto/api-key.ts';
+import { hashApiKey, hashTextOfApiKey, isWellFormedApiKey, modeOfApiKey } from '../crypto/api-key.ts';
 import type { Env } from '../env.ts';
 import { AppError } from '../errors.ts';
 import { touchApiKey } from '../store/api-keys.ts';
@@ -39,10 +39,8 @@ export async function authenticateKey(
   { token, clientIp }: { readonly token: string; readonly clientIp: string | undefined },
   runLater: (work: Promise<void>) => void,
 ): Promise<AuthenticatedKey | undefined> {
-  if (!isWellFormedApiKey(token)) return undefined;
-  const hash = hashApiKey(token);
-  const known = await found.find(Buffer.from(hash).toString('base64'), async () => {
-    const row = await findApiKeyByHash(env.DB, hash);
+  const known = await found.find(hashTextOfApiKey(token), async () => {
+    const row = isWellFormedApiKey(token) ? await findApiKeyByHash(env.DB, hashApiKey(token)) : undefined;
     return row && knownKeyOf(row);
   });
   if (!known) return undefined;
