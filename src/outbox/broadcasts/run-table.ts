@@ -68,7 +68,7 @@ export class RunTable {
       ...(scheduledAtMs === undefined ? {} : { scheduledAtMs }),
     };
     const status = scheduledAtMs === undefined ? 'queued' : 'scheduled';
-    this.db.all(
+    this.db.run(
       'INSERT INTO broadcast_runs (id, status, run) VALUES (?, ?, ?)',
       id,
       status,
@@ -84,7 +84,7 @@ export class RunTable {
     this.known = undefined;
     const changed = { ...run, ...to(run) };
     const { id: _, status, ...progress } = changed;
-    this.db.all(
+    this.db.run(
       'UPDATE broadcast_runs SET status = ?, run = ? WHERE id = ?',
       status,
       JSON.stringify(progress),
@@ -95,7 +95,7 @@ export class RunTable {
 
   drop(id: string): void {
     this.known = undefined;
-    this.db.all('DELETE FROM broadcast_runs WHERE id = ?', id);
+    this.db.run('DELETE FROM broadcast_runs WHERE id = ?', id);
   }
 
   /** Those that there is something to do for, now or at their time, in the order of their ids. */
@@ -116,7 +116,7 @@ export class RunTable {
   /** Those that were over before then. */
   sweep(overBeforeMs: number): void {
     this.known = undefined;
-    this.db.all(`DELETE FROM broadcast_runs WHERE json_extract(run, '$.finishedAtMs') < ?`, overBeforeMs);
+    this.db.run(`DELETE FROM broadcast_runs WHERE json_extract(run, '$.finishedAtMs') < ?`, overBeforeMs);
   }
 }
 

@@ -32,7 +32,7 @@ export class ErasureTable {
   /** One that is there already is counted from now on: mail may have come since. */
   put({ contactId, recipient }: Erasure, { isCertain, untilMs, atMs }: ErasureTimes): void {
     this.isKnown = false;
-    this.db.all(
+    this.db.run(
       `INSERT INTO erasures (contact_id, recipient, until_at, is_certain, at) VALUES (?, ?, ?, ?, ?)
        ON CONFLICT DO UPDATE SET until_at = excluded.until_at, at = excluded.at,
          is_certain = max(is_certain, excluded.is_certain)`,
@@ -66,20 +66,20 @@ export class ErasureTable {
 
   goOnAt(contactId: string, atMs: number): void {
     this.isKnown = false;
-    this.db.all('UPDATE erasures SET at = ? WHERE contact_id = ?', atMs, contactId);
+    this.db.run('UPDATE erasures SET at = ? WHERE contact_id = ?', atMs, contactId);
   }
 
   becomeCertain(contactId: string): void {
-    this.db.all('UPDATE erasures SET is_certain = 1 WHERE contact_id = ?', contactId);
+    this.db.run('UPDATE erasures SET is_certain = 1 WHERE contact_id = ?', contactId);
   }
 
   saveLogSeq(contactId: string, seq: number): void {
-    this.db.all('UPDATE erasures SET log_seq = ? WHERE contact_id = ?', seq, contactId);
+    this.db.run('UPDATE erasures SET log_seq = ? WHERE contact_id = ?', seq, contactId);
   }
 
   remove(contactId: string): void {
     this.isKnown = false;
-    this.db.all('DELETE FROM erasures WHERE contact_id = ?', contactId);
+    this.db.run('DELETE FROM erasures WHERE contact_id = ?', contactId);
   }
 }
 

@@ -78,7 +78,7 @@ export class ImportTable {
       if (index === 0) {
         const open = this.db.first<{ n: number }>(`SELECT count(*) AS n FROM imports WHERE ${IS_OPEN}`);
         if ((open?.n ?? 0) >= MAX_OPEN) return 'full';
-        this.db.all(
+        this.db.run(
           'INSERT INTO imports (id, status, changed_at) VALUES (?, ?, ?) ON CONFLICT DO NOTHING',
           id,
           UPLOADING,
@@ -87,8 +87,8 @@ export class ImportTable {
       }
       const row = this.row(id);
       if (row?.status !== UPLOADING) return 'lost';
-      this.db.all('UPDATE imports SET changed_at = ? WHERE number = ?', nowMs, row.number);
-      this.db.all(
+      this.db.run('UPDATE imports SET changed_at = ? WHERE number = ?', nowMs, row.number);
+      this.db.run(
         'INSERT OR REPLACE INTO import_pieces (piece_number, piece) VALUES (?, ?)',
         row.number * BLOCK + index,
         // SQLite takes views as they are; only the platform's types ask for a whole buffer.
@@ -120,7 +120,7 @@ export class ImportTable {
       kept: 0,
       ...(asksToConfirm && { confirmations: { mailed: 0, notMailed: 0 } }),
     };
-    this.db.all(
+    this.db.run(
       `UPDATE imports SET status = 'queued', changed_at = ?, size_bytes = ?, options = ?, progress = ?
        WHERE number = ?`,
       nowMs,
@@ -175,7 +175,7 @@ export class ImportTable {
           confirmations: addConfirmations(progress.confirmations, done.confirmations),
         }),
       };
-      this.db.all(
+      this.db.run(
         'UPDATE imports SET status = ?, changed_at = ?, completed_at = ?, progress = ? WHERE number = ?',
         isLast ? 'completed' : 'in_progress',
         nowMs,
@@ -184,7 +184,7 @@ export class ImportTable {
         number,
       );
       if (refusals) {
-        this.db.all(
+        this.db.run(
           'INSERT OR REPLACE INTO import_refusals (import, line, refusals) VALUES (?, ?, ?)',
           number,
           refusals.line,
@@ -199,7 +199,7 @@ export class ImportTable {
   fail({ number }: OpenImport, nowMs: number): void {
     this.change(() => {
       const statement = `UPDATE imports SET status = 'failed', changed_at = ?, completed_at = ? WHERE number = ?`;
-      this.db.all(statement, nowMs, nowMs, number);
+      this.db.run(statement, nowMs, nowMs, number);
       this.dropFile(number);
     });
   }
@@ -209,8 +209,8 @@ export class ImportTable {
     if (!row) return false;
     this.change(() => {
       this.dropFile(row.number);
-      this.db.all('DELETE FROM import_refusals WHERE import = ?', row.number);
-      this.db.all('DELETE FROM imports WHERE number = ?', row.number);
+      this.db.run('DELETE FROM import_refusals WHERE import = ?', row.number);
+      this.db.run('DELETE FROM imports WHERE number = ?', row.number);
     });
     return row.status !== UPLOADING;
   }
@@ -282,12 +282,12 @@ export class ImportTable {
   }
 
   private dropFile(number: number): void {
-    this.db.all(
+    this.db.run(
       'DELETE FROM import_pieces WHERE piece_number BETWEEN ? AND ?',
       number * BLOCK,
       (number + 1) * BLOCK - 1,
     );
-    this.db.all('UPDATE imports SET options = NULL WHERE number = ?', number);
+    this.db.run('UPDATE imports SET options = NULL WHERE number = ?', number);
   }
 
   private row(id: string): Row | undefined {

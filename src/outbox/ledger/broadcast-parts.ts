@@ -58,7 +58,7 @@ export class BroadcastParts {
 
   /** In the transaction that writes its messages. */
   recordPage({ broadcastId, page }: BroadcastPage, nowMs: number): void {
-    this.db.all(
+    this.db.run(
       `INSERT INTO broadcast_parts (id, changed_at, page) VALUES (?, ?, ?)
        ON CONFLICT (id) DO UPDATE SET changed_at = excluded.changed_at, page = excluded.page`,
       broadcastId,
@@ -70,7 +70,7 @@ export class BroadcastParts {
   fence(page: BroadcastPage, nowMs: number): 'accepted' | 'fenced' {
     const found = this.findPage(page);
     if (found !== 'new') return found;
-    this.db.all(
+    this.db.run(
       `INSERT INTO broadcast_parts (id, changed_at, fenced) VALUES (?, ?, ?)
        ON CONFLICT (id) DO UPDATE SET changed_at = excluded.changed_at, fenced = excluded.fenced`,
       page.broadcastId,
@@ -110,7 +110,7 @@ export class BroadcastParts {
   }
 
   stop(id: string, nowMs: number): void {
-    this.db.all(
+    this.db.run(
       `INSERT INTO broadcast_parts (id, changed_at, stop) VALUES (?, ?, ${STOPPING})
        ON CONFLICT (id) DO UPDATE SET changed_at = excluded.changed_at, stop = excluded.stop WHERE stop = 0`,
       id,
@@ -122,7 +122,7 @@ export class BroadcastParts {
 
   /** All of its messages are closed or held. */
   finishStop(id: string): void {
-    this.db.all(`UPDATE broadcast_parts SET stop = ${STOPPED} WHERE id = ?`, id);
+    this.db.run(`UPDATE broadcast_parts SET stop = ${STOPPED} WHERE id = ?`, id);
     this.stopping.delete(id);
   }
 
@@ -140,11 +140,11 @@ export class BroadcastParts {
   }
 
   sweep(changedBeforeMs: number): void {
-    this.db.all('DELETE FROM broadcast_parts WHERE changed_at < ? AND stop <> ?', changedBeforeMs, STOPPING);
+    this.db.run('DELETE FROM broadcast_parts WHERE changed_at < ? AND stop <> ?', changedBeforeMs, STOPPING);
   }
 
   private add(id: string, sum: PartCounts, nowMs: number): void {
-    this.db.all(
+    this.db.run(
       `INSERT INTO broadcast_parts
          (id, changed_at, accepted, waiting, delivered, failed, suppressed, canceled, in_doubt)
        VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)

@@ -51,7 +51,7 @@ export function writeClaim(
   { keyHash, fingerprint, ids }: IdempotencyClaim & { readonly ids: readonly string[] },
   nowMs: number,
 ): void {
-  db.all(
+  db.run(
     `INSERT INTO ${db.partitions.make('claims', dayOf(nowMs))} (key_hash, fingerprint, ids, created_at)
      VALUES (?, ?, ?, ?)`,
     keyHash,
@@ -65,7 +65,7 @@ export function writeClaim(
 export function deleteClaim(db: LedgerDatabase, keyHash: string, ids: readonly string[]): void {
   for (const day of db.partitions.daysOf('claims')) {
     const table = db.partitions.find('claims', day);
-    db.all(`DELETE FROM ${table} WHERE key_hash = ? AND ids = ?`, keyHash, JSON.stringify(ids));
+    db.run(`DELETE FROM ${table} WHERE key_hash = ? AND ids = ?`, keyHash, JSON.stringify(ids));
   }
 }
 

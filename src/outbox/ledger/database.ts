@@ -98,6 +98,11 @@ export class LedgerDatabase {
     return rows;
   }
 
+  /** For what has no rows to give. */
+  run(statement: string, ...values: SqlStorageValue[]): void {
+    this.rowsWritten += this.storage.sql.exec(statement, ...values).rowsWritten;
+  }
+
   first<Row extends Record<string, SqlStorageValue>>(
     statement: string,
     ...values: SqlStorageValue[]
@@ -120,7 +125,7 @@ export class LedgerDatabase {
   }
 
   writeMeta(name: string, value: string): void {
-    this.all(
+    this.run(
       'INSERT INTO meta (name, value) VALUES (?, ?) ON CONFLICT DO UPDATE SET value = excluded.value',
       name,
       value,

@@ -62,7 +62,7 @@ export class EventLog {
     while (this.pending.length > 0) {
       const entries = this.pending.slice(0, ENTRIES_PER_ROW);
       const seq = Math.max(this.lastSeq + 1, nowMs * 1000);
-      this.db.all(
+      this.db.run(
         `INSERT INTO ${this.db.partitions.make('events', dayOfSeq(seq))} (seq, entries) VALUES (?, ?)`,
         seq,
         JSON.stringify(entries),
@@ -127,7 +127,7 @@ export class EventLog {
         const entries: EventEntry[] = JSON.parse(row.entries);
         const changed = entries.map(change);
         if (changed.every((entry, index) => entry === entries[index])) continue;
-        this.db.all(`UPDATE ${table} SET entries = ? WHERE seq = ?`, JSON.stringify(changed), row.seq);
+        this.db.run(`UPDATE ${table} SET entries = ? WHERE seq = ?`, JSON.stringify(changed), row.seq);
       }
       rowsLeft -= rows.length;
       if (rowsLeft <= 0) return { seq, isEnd: seq >= this.lastSeq };

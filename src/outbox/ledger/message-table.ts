@@ -68,7 +68,7 @@ export class MessageTable {
     const { firstPiece, headPieces, attachmentPieces } = item;
     if (table) {
       const beyond = firstPiece + headPieces + attachmentPieces;
-      this.db.all(`DELETE FROM ${table} WHERE piece_number >= ? AND piece_number < ?`, firstPiece, beyond);
+      this.db.run(`DELETE FROM ${table} WHERE piece_number >= ? AND piece_number < ?`, firstPiece, beyond);
     }
     return { ...item, firstPiece: NO_PIECES, headPieces: 0, attachmentPieces: 0 };
   }
@@ -225,7 +225,7 @@ export class MessageTable {
   }
 
   update({ id, phase, progress, replies, dot, ...content }: LedgerItem): void {
-    this.db.all(
+    this.db.run(
       `UPDATE ${this.db.partitions.make('messages', dayOfId(id))}
        SET phase = ?, first_piece = ?, head_pieces = ?, attachment_pieces = ?, progress = ?, replies = ?, dot = ?
        WHERE id = ?`,
@@ -256,7 +256,7 @@ export class MessageTable {
   ): void {
     const table = this.tableOf('messages', id);
     if (!table) return;
-    this.db.all(
+    this.db.run(
       `UPDATE ${table} SET summary = ?, terms = ? WHERE id = ?`,
       blobOf(summary),
       blobOf(terms),
@@ -266,7 +266,7 @@ export class MessageTable {
 
   private insertPieces(pieces: readonly Uint8Array[], table: string, first: number): void {
     for (const [index, piece] of pieces.entries()) {
-      this.db.all(`INSERT INTO ${table} (piece_number, piece) VALUES (?, ?)`, first + index, blobOf(piece));
+      this.db.run(`INSERT INTO ${table} (piece_number, piece) VALUES (?, ?)`, first + index, blobOf(piece));
     }
   }
 

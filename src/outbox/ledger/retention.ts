@@ -57,9 +57,9 @@ function dropEndedPieces(db: LedgerDatabase, day: number): void {
   const messages = db.partitions.find('messages', day);
   if (!contents || !messages) return;
   db.transaction(() => {
-    db.all(`DELETE FROM ${contents} WHERE piece_number IN (SELECT piece_number ${piecesOf(contents, messages)}
+    db.run(`DELETE FROM ${contents} WHERE piece_number IN (SELECT piece_number ${piecesOf(contents, messages)}
       WHERE phase = ${CLOSED})`);
-    db.all(`UPDATE ${messages} SET first_piece = ${NO_PIECES}, head_pieces = 0, attachment_pieces = 0
+    db.run(`UPDATE ${messages} SET first_piece = ${NO_PIECES}, head_pieces = 0, attachment_pieces = 0
       WHERE phase = ${CLOSED} AND first_piece <> ${NO_PIECES}`);
   });
 }
@@ -100,6 +100,6 @@ function thin(db: LedgerDatabase, table: 'contents' | 'messages', day: number, s
   if (kept < goes) db.transaction(() => partitions.replace(table, day, rows(isKept)));
   else {
     const key = table === 'messages' ? 'id' : 'piece_number';
-    db.all(`DELETE FROM ${name} WHERE ${key} IN (SELECT ${key} FROM (${rows(`NOT ${isKept}`)}))`);
+    db.run(`DELETE FROM ${name} WHERE ${key} IN (SELECT ${key} FROM (${rows(`NOT ${isKept}`)}))`);
   }
 }

@@ -85,7 +85,7 @@ export class Staging {
       throw new Error('the staged content of a message is missing');
     }
     for (const [index, piece] of head.entries()) this.write(id, firstPiece - head.length + index, piece);
-    this.db.all('DELETE FROM staged WHERE id = ?', id);
+    this.db.run('DELETE FROM staged WHERE id = ?', id);
     return firstPiece - head.length;
   }
 
@@ -103,7 +103,7 @@ export class Staging {
     this.db.transaction(() => {
       const [from, to] = [firstPiece - HEAD_ROOM, firstPiece + MAX_PIECES - 1];
       if (table) this.db.all(`DELETE FROM ${table} WHERE piece_number BETWEEN ? AND ?`, from, to);
-      this.db.all('DELETE FROM staged WHERE id = ?', id);
+      this.db.run('DELETE FROM staged WHERE id = ?', id);
     });
   }
 
@@ -119,18 +119,18 @@ export class Staging {
   private begin(id: string, nowMs: number): number {
     const table = this.makeTable(id);
     // So that the table never has pieces below zero alone: the next free number is one above the highest.
-    this.db.all(`INSERT OR IGNORE INTO ${table} (piece_number, piece) VALUES (0, x'')`);
+    this.db.run(`INSERT OR IGNORE INTO ${table} (piece_number, piece) VALUES (0, x'')`);
     const inTable =
       this.db.first<{ n: number | null }>(`SELECT min(piece_number) AS n FROM ${table}`)?.n ?? 0;
     const begun = this.db.first<{ n: number | null }>('SELECT min(first_piece) AS n FROM staged')?.n ?? 0;
     const block = Math.floor(Math.min(inTable, begun, 0) / BLOCK) - 1;
     const firstPiece = block * BLOCK + HEAD_ROOM;
-    this.db.all('INSERT INTO staged (id, first_piece, started_at) VALUES (?, ?, ?)', id, firstPiece, nowMs);
+    this.db.run('INSERT INTO staged (id, first_piece, started_at) VALUES (?, ?, ?)', id, firstPiece, nowMs);
     return firstPiece;
   }
 
   private write(id: string, pieceNumber: number, piece: Uint8Array): void {
-    this.db.all(
+    this.db.run(
       `INSERT OR REPLACE INTO ${this.makeTable(id)} (piece_number, piece) VALUES (?, ?)`,
       pieceNumber,
       // SQLite takes views as they are; only the platform's types ask for a whole buffer.

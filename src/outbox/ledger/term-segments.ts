@@ -41,7 +41,7 @@ export class TermSegments {
       const [day = 0, bucket = 0] = place.split('/').map(Number);
       const table = this.db.partitions.make('terms', day);
       const ids = inBucket.map(({ id }) => id).sort();
-      this.db.all(
+      this.db.run(
         `INSERT INTO ${table} (bucket, segment, oldest, newest, pairs)
          VALUES (?1, coalesce((SELECT max(segment) FROM ${table} WHERE bucket = ?1), 0) + 1, ?2, ?3, ?4)`,
         bucket,
@@ -55,7 +55,7 @@ export class TermSegments {
   /** In a transaction. */
   writeLate({ term, id }: Pair): void {
     const table = this.db.partitions.make('late_terms', dayOfId(id));
-    this.db.all(`INSERT OR IGNORE INTO ${table} (term, id) VALUES (?, ?)`, keyOf(term), id);
+    this.db.run(`INSERT OR IGNORE INTO ${table} (term, id) VALUES (?, ?)`, keyOf(term), id);
   }
 
   /** The ids of one day with the term, in the order of the range. */

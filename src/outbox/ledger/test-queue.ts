@@ -62,7 +62,7 @@ export class TestQueue {
     if (fromMs !== undefined) this.db.all('DELETE FROM test_due WHERE at = ? AND id = ?', fromMs, id);
     if (toMs === undefined) return;
     this.isKnownEmpty = false;
-    this.db.all('INSERT OR IGNORE INTO test_due (at, id) VALUES (?, ?)', toMs, id);
+    this.db.run('INSERT OR IGNORE INTO test_due (at, id) VALUES (?, ?)', toMs, id);
   }
 
   countOpen(): number {

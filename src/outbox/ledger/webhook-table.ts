@@ -65,7 +65,7 @@ export class WebhookTable {
   }
 
   saveCursor(cursor: WebhookCursor): void {
-    this.db.all(
+    this.db.run(
       `INSERT INTO webhook_cursors (webhook_id, seq, entry, generation, active_since) VALUES (?, ?, ?, ?, ?)
        ON CONFLICT DO UPDATE SET seq = excluded.seq, entry = excluded.entry,
          generation = excluded.generation, active_since = excluded.active_since`,
@@ -79,8 +79,8 @@ export class WebhookTable {
 
   /** A webhook that is gone. What it was sent stays until its day is dropped. */
   forget(webhookId: string): void {
-    this.db.all('DELETE FROM webhook_cursors WHERE webhook_id = ?', webhookId);
-    this.db.all('DELETE FROM webhook_retries WHERE webhook_id = ?', webhookId);
+    this.db.run('DELETE FROM webhook_cursors WHERE webhook_id = ?', webhookId);
+    this.db.run('DELETE FROM webhook_retries WHERE webhook_id = ?', webhookId);
   }
 
   find(webhookId: string, { seq, index }: EventPosition): Delivery | undefined {
@@ -123,7 +123,7 @@ export class WebhookTable {
         this.removeRetry(previous);
         this.addRetry(next);
       }
-      this.db.all(
+      this.db.run(
         `INSERT INTO ${this.db.partitions.make('deliveries', dayOfSeq(next.seq))} (${COLUMNS})
          VALUES (?, ?, ?, ?, ?, ?, ?, ?)
          ON CONFLICT DO UPDATE SET generation = excluded.generation, status = excluded.status,
@@ -153,7 +153,7 @@ export class WebhookTable {
 
   /** A retry whose delivery, or whose event, is past its retention. */
   dropRetry(webhookId: string, retry: EventPosition & { readonly atMs: number }): void {
-    this.db.all(
+    this.db.run(
       'DELETE FROM webhook_retries WHERE webhook_id = ? AND at = ? AND seq = ? AND entry = ?',
       webhookId,
       retry.atMs,
@@ -169,7 +169,7 @@ export class WebhookTable {
 
   private addRetry({ webhookId, nextAtMs, seq, index }: Delivery): void {
     if (nextAtMs === undefined) return;
-    this.db.all(
+    this.db.run(
       'INSERT OR IGNORE INTO webhook_retries (webhook_id, at, seq, entry) VALUES (?, ?, ?, ?)',
       webhookId,
       nextAtMs,
