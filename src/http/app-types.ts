@@ -16,6 +16,8 @@ export interface AppTypes {
     /** Called when the answer is ready: gives back what the request holds of the isolate's memory. */
     releaseBody?: () => void;
     errorCode?: string;
+    /** Its answer has the headers of the frame. */
+    isFramed?: true;
   };
 }
 

@@ -24,11 +24,11 @@ export const requireOperator: MiddlewareHandler<AppTypes> = async (c, next) => {
 
 export const requireApiKey: MiddlewareHandler<AppTypes> = async (c, next) => {
   if (c.get('operator')) return next();
-  const clientIp = clientIpOf(c);
+  const clientIp = () => clientIpOf(c);
   const found = await authenticateKey(c.env, { token: bearerToken(c), clientIp }, (work) => {
     c.executionCtx.waitUntil(work.catch(() => undefined));
   });
-  if (!found) throw await failureOf(c.env, clientIp);
+  if (!found) throw await failureOf(c.env, clientIp());
   const { key, scope, isTest } = found;
   const sends = c.req.method === 'POST' && SENDING_PATHS.has(c.req.path);
   if (key.permission !== 'full_access' && !sends) throw new AppError('restricted_api_key');

@@ -26,7 +26,7 @@ export async function withEmailBody<T>(c: Context<AppTypes>, use: (body: unknown
   const limitBytes = keptLimit + 2 * settings.MESSAGE_LIMIT_BYTES;
   const declaredBytes = declaredLength(c.req.header('content-length'));
   if (declaredBytes > 0 && declaredBytes <= LARGE_BODY_BYTES) {
-    return use(await readJson(c, { limitBytes: keptLimit }));
+    return use(await readJson(c, { limitBytes: keptLimit, declaredBytes }));
   }
   checkHeaders(c);
   if (declaredBytes > limitBytes) throw tooLarge(limitBytes);

@@ -22,11 +22,10 @@ const decoder = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
 /** The parsed body, not yet validated. Throws `AppError` with a fixed reason. */
 export async function readJson(
   c: Context<AppTypes>,
-  options: { readonly limitBytes: number },
+  options: { readonly limitBytes: number; readonly declaredBytes?: number },
 ): Promise<unknown> {
-  const { limitBytes } = options;
+  const { limitBytes, declaredBytes = declaredLength(c.req.header('content-length')) } = options;
   checkHeaders(c);
-  const declaredBytes = declaredLength(c.req.header('content-length'));
   if (declaredBytes > limitBytes) throw tooLarge(limitBytes);
   const hold = bodyBudget.open(settingsOf(c.env).ISOLATE_BODY_LIMIT_BYTES);
   const turn = new LargeTurn();

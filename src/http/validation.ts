@@ -1,7 +1,8 @@
 /** From zod's findings to our errors: the first one, named by the field, never with its value. */
-import { zValidator } from '@hono/zod-validator';
+import type { MiddlewareHandler } from 'hono';
 import type * as z from 'zod';
 import { AppError } from '../errors.ts';
+import type { AppTypes } from './app-types.ts';
 
 const FIELD_LENGTH_LIMIT = 100;
 
@@ -12,11 +13,18 @@ export function validate<T>(schema: z.ZodType<T>, value: unknown, prefix = ''): 
   return result.data;
 }
 
-/** Middleware for the query: `c.req.valid('query')`. */
-export function queryOf<S extends z.ZodType>(schema: S) {
-  return zValidator('query', schema, (result, c) => {
-    if (!result.success) throw errorOf(result.error, c.req.queries());
-  });
+/** Middleware for the query: `c.req.valid('query')`. What is given several times is a list. */
+export function queryOf<T>(
+  schema: z.ZodType<T>,
+): MiddlewareHandler<AppTypes, string, { in: { query: T }; out: { query: T } }> {
+  return async (c, next) => {
+    const given = c.req.queries();
+    const single = Object.entries(given).map(([name, all]) => [name, all.length === 1 ? all[0] : all]);
+    const result = schema.safeParse(Object.fromEntries(single));
+    if (!result.success) throw errorOf(result.error, given);
+    c.req.addValidatedData('query', result.data as object);
+    await next();
+  };
 }
 
 interface Finding {

@@ -36,7 +36,7 @@ const found = new ExpiringCache<KnownKey>({ ttlMs: TTL_MS, maxEntries: 1000 });
  */
 export async function authenticateKey(
   env: Env,
-  { token, clientIp }: { readonly token: string; readonly clientIp: string | undefined },
+  { token, clientIp }: { readonly token: string; readonly clientIp: () => string | undefined },
   runLater: (work: Promise<void>) => void,
 ): Promise<AuthenticatedKey | undefined> {
   const known = await found.find(hashTextOfApiKey(token), async () => {
@@ -48,7 +48,7 @@ export async function authenticateKey(
   const nowMs = Date.now();
   if (row.secretValidUntil !== undefined && row.secretValidUntil <= nowMs) return undefined;
   if (row.expiresAt !== null && row.expiresAt <= nowMs) throw new AppError('expired_api_key');
-  if (row.allowedIps.length > 0 && !isAllowed(clientIp, known)) throw new AppError('address_not_allowed');
+  if (row.allowedIps.length > 0 && !isAllowed(clientIp(), known)) throw new AppError('address_not_allowed');
   const scope = scopeOfAuthenticatedKey(env.DB, row);
   const today = Math.floor(nowMs / DAY_MS);
   if (known.notedDay < today) {

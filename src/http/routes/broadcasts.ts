@@ -11,11 +11,10 @@ import { readBroadcastTest } from '../../services/test-broadcast.ts';
 import { type AppTypes, serviceContextOf } from '../app-types.ts';
 import { jsonBody, optionalJsonBody } from '../json-body.ts';
 import { listBody, pageQuery } from '../pagination.ts';
-import { idempotencyKeyOf, withRateHeaders } from '../sending.ts';
+import { answerSent, idempotencyKeyOf } from '../sending.ts';
 import { queryOf } from '../validation.ts';
 import { detailBody, overviewBody, recipientBody, steeredBody } from './broadcasts-output.ts';
 import { addresses, emailTemplate } from './emails-input.ts';
-import { sentBody } from './emails-output.ts';
 
 /** Escapes make JSON longer than what it says. */
 const BODY_LIMIT_BYTES = 4 * MAX_CONTENT_BYTES;
@@ -155,8 +154,7 @@ export const broadcastRoutes = new Hono<AppTypes>()
     const context = serviceContextOf(c);
     const draft = await readBroadcastTest(context, c.req.param('id'), c.req.valid('json'));
     const options = { idempotencyKey: idempotencyKeyOf(c), boundDomainId: c.get('boundDomainId') };
-    const [sent] = await withRateHeaders(c, sendEmails(context, [draft], options));
-    return c.json(sentBody(sent));
+    return answerSent(c, sendEmails(context, [draft], options));
   })
   .get('/:id/recipients', queryOf(recipientQuery), async (c) => {
     const { type, email, bounce_type: bounceType, ...page } = c.req.valid('query');

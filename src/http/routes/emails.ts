@@ -18,10 +18,10 @@ import { withEmailBody } from '../email-body.ts';
 import { emailFilterOf, emailListQuery } from '../email-query.ts';
 import { jsonBody, readJson } from '../json-body.ts';
 import { listBody } from '../pagination.ts';
-import { idempotencyKeyOf, withRateHeaders } from '../sending.ts';
+import { answerBatch, answerSent, idempotencyKeyOf } from '../sending.ts';
 import { queryOf, validate } from '../validation.ts';
 import { batchBody, emailOf, rescheduleBody, resolveBody } from './emails-input.ts';
-import { detailBody, dryRunBody, overviewBody, sentBody } from './emails-output.ts';
+import { detailBody, dryRunBody, overviewBody } from './emails-output.ts';
 
 export const sendQuery = z.object({ dry_run: z.enum(['true', 'false']).optional() });
 
@@ -31,17 +31,17 @@ export const emailRoutes = new Hono<AppTypes>()
     if (c.req.valid('query').dry_run === 'true') {
       return c.json(dryRunBody(await preview(c, await draftOf(await readEmailJson(c)))));
     }
-    const [sent] = await withEmailBody(c, async (body) =>
-      send(c, [await draftOf(body)], { prefixOf: () => '' }),
+    return answerSent(
+      c,
+      withEmailBody(c, async (body) => send(c, [await draftOf(body)], { prefixOf: () => '' })),
     );
-    return c.json(sentBody(sent));
   })
   .post('/batch', queryOf(sendQuery), async (c) => {
     if (c.req.valid('query').dry_run === 'true')
       throw new AppError('field_not_supported', { field: 'dry_run' });
     const isPermissive = readBatchValidation(c) === 'permissive';
     const items = validate(batchBody, await readEmailJson(c));
-    if (isPermissive) return c.json(await sendPermissive(c, items));
+    if (isPermissive) return sendPermissive(c, items);
     const prefixOf = (index: number) => `[${index}].`;
     const drafts: EmailDraft[] = [];
     const options = { isTest: isTest(c), renderBudget: new RequestBudget() };
@@ -49,7 +49,7 @@ export const emailRoutes = new Hono<AppTypes>()
     for (const [index, item] of items.entries()) {
       drafts.push(await emailOf(serviceContextOf(c), item, { ...options, prefix: prefixOf(index) }));
     }
-    return c.json({ data: (await send(c, drafts, { prefixOf })).map(sentBody) });
+    return answerBatch(c, send(c, drafts, { prefixOf }));
   })
   .get('/', queryOf(emailListQuery), async (c) => {
     const query = c.req.valid('query');
@@ -86,7 +86,7 @@ function readBatchValidation(c: Context<AppTypes>): 'strict' | 'permissive' {
 }
 
 /** The good ones go, and each of the others is told what is wrong with it. */
-async function sendPermissive(c: Context<AppTypes>, items: readonly unknown[]) {
+async function sendPermissive(c: Context<AppTypes>, items: readonly unknown[]): Promise<Response> {
   const options = { isTest: isTest(c), renderBudget: new RequestBudget() };
   const { drafts, errors } = await sortOut(serviceContextOf(c), items, {
     boundDomainId: c.get('boundDomainId'),
@@ -94,18 +94,16 @@ async function sendPermissive(c: Context<AppTypes>, items: readonly unknown[]) {
   });
   const left = errors.map(({ index }) => items[index]);
   const fingerprintOf = JSON.stringify(['permissive', errors.map(({ index }) => index), left]);
-  const sent = drafts.length === 0 ? [] : await send(c, drafts, { prefixOf: () => '', fingerprintOf });
-  return {
-    data: sent.map(sentBody),
-    errors: errors.map(({ index, error }) => ({ index, message: error.message, code: error.code })),
-  };
+  const told = errors.map(({ index, error }) => ({ index, message: error.message, code: error.code }));
+  if (drafts.length === 0) return c.json({ data: [], errors: told });
+  return answerBatch(c, send(c, drafts, { prefixOf: () => '', fingerprintOf }), { errors: told });
 }
 
 async function send(
   c: Context<AppTypes>,
   drafts: readonly EmailDraft[],
   options: { readonly prefixOf: (index: number) => string; readonly fingerprintOf?: string },
-): Promise<Sent['emails']> {
+): Promise<Sent> {
   const idempotencyKey = idempotencyKeyOf(c);
   const context = serviceContextOf(c);
   const relayIds = drafts.map((draft) => draft.summary.relayId);
@@ -114,7 +112,7 @@ async function send(
   const ready = await withUnsubscribeTerms(context, drafts, fieldOf);
   const { fingerprintOf } = options;
   const boundDomainId = c.get('boundDomainId');
-  return withRateHeaders(c, sendEmails(context, ready, { idempotencyKey, boundDomainId, fingerprintOf }));
+  return sendEmails(context, ready, { idempotencyKey, boundDomainId, fingerprintOf });
 }
 
 async function preview(c: Context<AppTypes>, draft: EmailDraft) {

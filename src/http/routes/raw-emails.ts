@@ -8,9 +8,9 @@ import { type AppContext, type AppTypes, serviceContextOf } from '../app-types.t
 import { bodyBudget } from '../body-budget.ts';
 import { declaredLength, piecesOf, tooLarge } from '../body-stream.ts';
 import { checkEncoding } from '../json-body.ts';
-import { idempotencyKeyOf, withRateHeaders } from '../sending.ts';
+import { answerSent, idempotencyKeyOf } from '../sending.ts';
 import { queryOf } from '../validation.ts';
-import { dryRunBody, sentBody } from './emails-output.ts';
+import { dryRunBody } from './emails-output.ts';
 
 /** What a request holds at most: the piece that fills, and two copies of the one that is being staged. */
 const HELD_BYTES = 3 * 1024 * 1024;
@@ -54,9 +54,7 @@ export const rawEmailRoutes = new Hono<AppTypes>().post('/', queryOf(rawQuery), 
   const pieces = piecesOf(c.req.raw.body, limitBytes);
   const boundDomainId = c.get('boundDomainId');
   if (isDryRun) return c.json(dryRunBody(await dryRunRawEmail(context, pieces, input, { boundDomainId })));
-  const sending = sendRawEmail(context, pieces, input, { idempotencyKey, boundDomainId });
-  const [sent] = await withRateHeaders(c, sending);
-  return c.json(sentBody(sent));
+  return answerSent(c, sendRawEmail(context, pieces, input, { idempotencyKey, boundDomainId }));
 });
 
 /** Returns how large the body may be. */

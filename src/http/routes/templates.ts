@@ -8,10 +8,9 @@ import * as service from '../../services/templates.ts';
 import { type AppTypes, serviceContextOf } from '../app-types.ts';
 import { jsonBody, optionalJsonBody } from '../json-body.ts';
 import { isoTime, listBody, pageQuery } from '../pagination.ts';
-import { idempotencyKeyOf, withRateHeaders } from '../sending.ts';
+import { answerSent, idempotencyKeyOf } from '../sending.ts';
 import { queryOf } from '../validation.ts';
 import { templateVariables } from './emails-input.ts';
-import { sentBody } from './emails-output.ts';
 
 const MAX_VARIABLES = 100;
 /** Escapes make JSON longer than what it says. */
@@ -135,6 +134,5 @@ export const templateRoutes = new Hono<AppTypes>()
     const context = serviceContextOf(c);
     const draft = await readTestEmail(context, c.req.param('id'), c.req.valid('json'));
     const options = { idempotencyKey: idempotencyKeyOf(c), boundDomainId: c.get('boundDomainId') };
-    const [sent] = await withRateHeaders(c, sendEmails(context, [draft], options));
-    return c.json(sentBody(sent));
+    return answerSent(c, sendEmails(context, [draft], options));
   });
