@@ -139,8 +139,12 @@ export function decode(text: string): number {
   return value;
 }
 
+/** One for all ids: they are made in one go. */
+const random = new Uint8Array(BODY_LENGTH);
+
 function randomCharacters(length: number): string {
+  crypto.getRandomValues(random);
   let text = '';
-  for (const byte of crypto.getRandomValues(new Uint8Array(length))) text += ALPHABET.charAt(byte & 31);
+  for (let at = 0; at < length; at++) text += ALPHABET.charAt((random[at] ?? 0) & 31);
   return text;
 }

@@ -6,7 +6,9 @@
  * `seal` is synchronous on purpose: the ledger seals inside one turn, between a reply and its commit. Who may wait
  * takes `sealAsync`, which makes the same at a third of the cost: in workerd, each cipher of `node:crypto` is a stream.
  */
-import { createCipheriv, createDecipheriv, createHmac, createSecretKey, type KeyObject } from 'node:crypto';
+import { createCipheriv, createDecipheriv, createSecretKey, type KeyObject } from 'node:crypto';
+import { hmac } from '@noble/hashes/hmac.js';
+import { sha256 } from '@noble/hashes/sha2.js';
 import { releaseBytes } from './release-bytes.ts';
 
 const VERSION = 1;
@@ -49,6 +51,7 @@ export class SealError extends Error {
 /** Making one for each use costs as much as sealing a short text. */
 const keyObjects = new WeakMap<Uint8Array, KeyObject>();
 const cryptoKeys = new WeakMap<Uint8Array, CryptoKey>();
+const hmacs = new WeakMap<Uint8Array, ReturnType<typeof hmac.create>>();
 const encoder = new TextEncoder();
 
 function keyObjectOf({ bytes }: SealingKey): KeyObject {
@@ -70,11 +73,10 @@ async function importKey({ bytes }: SealingKey): Promise<CryptoKey> {
 /** All of a sealed value but its ciphertext and tag, for which it has room. */
 function newSealed(key: SealingKey, plaintext: Uint8Array): { sealed: Uint8Array; iv: Uint8Array } {
   const sealed = new Uint8Array(HEADER_LENGTH + plaintext.byteLength + TAG_LENGTH);
-  const iv = crypto.getRandomValues(new Uint8Array(IV_LENGTH));
+  const iv = crypto.getRandomValues(sealed.subarray(3, HEADER_LENGTH));
   sealed[0] = VERSION;
   sealed[1] = key.number >> 8;
   sealed[2] = key.number & 0xff;
-  sealed.set(iv, 3);
   return { sealed, iv };
 }
 
@@ -130,9 +132,22 @@ export function sealedKeyNumber(sealed: Uint8Array): number {
   return ((sealed[1] ?? 0) << 8) | (sealed[2] ?? 0);
 }
 
-/** A keyed hash for look-ups and comparisons; `purpose` separates the uses of one key. */
+/**
+ * A keyed hash (HMAC-SHA-256) for look-ups and comparisons; `purpose` separates the uses of one key. Most values are
+ * short: in workerd, an HMAC of `node:crypto` is a stream, and leaves 10 KB of garbage behind.
+ */
 export function keyedHash(key: SealingKey, purpose: string, value: Uint8Array | string): Uint8Array {
-  return new Uint8Array(createHmac('sha256', keyObjectOf(key)).update(`${purpose}\0`).update(value).digest());
+  let keyed = hmacs.get(key.bytes);
+  if (!keyed) {
+    keyed = hmac.create(sha256, key.bytes);
+    hmacs.set(key.bytes, keyed);
+  }
+  const bytes = typeof value === 'string' ? encoder.encode(value) : value;
+  return keyed
+    .clone()
+    .update(encoder.encode(`${purpose}\0`))
+    .update(bytes)
+    .digest();
 }
 
 function additionalData(place: SealedPlace, keyNumber: number): Uint8Array {

@@ -1,3 +1,4 @@
+import { createHmac } from 'node:crypto';
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import {
@@ -164,6 +165,20 @@ describe('a keyed hash', () => {
     expect(hex(KEY, 'claim', 'a-key')).toBe(hex(KEY, 'claim', 'a-key'));
     expect(hex(KEY, 'claim', 'ü')).toBe(hex(KEY, 'claim', bytesOf('ü')));
     expect(keyedHash(KEY, 'claim', 'a-key')).toHaveLength(32);
+  });
+
+  /** The hashes of rows that are there have to be found again. */
+  test('is the HMAC of other libraries, for texts of any kind and keys of any length', () => {
+    fc.assert(
+      fc.property(
+        fc.uint8Array({ minLength: 1, maxLength: 100 }),
+        fc.string({ unit: 'binary', maxLength: 300 }),
+        (bytes, value) => {
+          const expected = createHmac('sha256', bytes).update('purpose\0').update(value).digest('hex');
+          expect(hex({ ...KEY, bytes }, 'purpose', value)).toBe(expected);
+        },
+      ),
+    );
   });
 
   test.each<[string, string]>([

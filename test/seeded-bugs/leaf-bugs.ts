@@ -125,8 +125,8 @@ export const LEAF_BUGS: readonly SeededBug[] = [
   {
     name: 'same-iv',
     file: 'src/crypto/seal.ts',
-    find: 'const iv = crypto.getRandomValues(new Uint8Array(IV_LENGTH));',
-    replace: 'const iv = new Uint8Array(IV_LENGTH);',
+    find: 'const iv = crypto.getRandomValues(sealed.subarray(3, HEADER_LENGTH));',
+    replace: 'const iv = sealed.subarray(3, HEADER_LENGTH);',
     breaks: 'Two values under one key give each other away.',
     caughtBy: [SEAL],
   },
