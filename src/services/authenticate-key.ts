@@ -3,7 +3,8 @@
  * that a revocation acts everywhere within that time, and at once in the isolate that carried it out. Expiry is
  * looked at with every request.
  */
-import { hashApiKey, hashTextOfApiKey, isWellFormedApiKey, modeOfApiKey } from '../crypto/api-key.ts';
+import { bytesToHex } from '@noble/hashes/utils.js';
+import { hashApiKey, isWellFormedApiKey, modeOfApiKey } from '../crypto/api-key.ts';
 import type { Env } from '../env.ts';
 import { AppError } from '../errors.ts';
 import { touchApiKey } from '../store/api-keys.ts';
@@ -39,8 +40,9 @@ export async function authenticateKey(
   { token, clientIp }: { readonly token: string; readonly clientIp: () => string | undefined },
   runLater: (work: Promise<void>) => void,
 ): Promise<AuthenticatedKey | undefined> {
-  const known = await found.find(hashTextOfApiKey(token), async () => {
-    const row = isWellFormedApiKey(token) ? await findApiKeyByHash(env.DB, hashApiKey(token)) : undefined;
+  const hash = hashApiKey(token);
+  const known = await found.find(bytesToHex(hash), async () => {
+    const row = isWellFormedApiKey(token) ? await findApiKeyByHash(env.DB, hash) : undefined;
     return row && knownKeyOf(row);
   });
   if (!known) return undefined;
