@@ -24,6 +24,7 @@ export async function measureAccept(): Promise<Figures> {
   const load = { url: relay.url, headers, connections: CONNECTIONS };
   const accept = new LoadClient({ ...load, path: '/v1/emails', body: email });
   const echo = new LoadClient({ ...load, path: '/echo', body: email });
+  const bare = new LoadClient({ ...load, path: '/bare', body: email });
   const batch = new LoadClient({
     ...load,
     path: '/v1/emails/batch',
@@ -31,16 +32,23 @@ export async function measureAccept(): Promise<Figures> {
     connections: 4,
   });
   try {
-    for (const client of [accept, echo, batch]) await client.perSecond(WARM_UP_MS);
+    for (const client of [accept, echo, bare, batch]) await client.perSecond(WARM_UP_MS);
     const { ours, theirs } = await pairs(
       RUNS + 2,
       () => accept.perSecond(RUN_MS),
       () => echo.perSecond(RUN_MS),
     );
+    const toBare = await pairs(
+      RUNS,
+      () => accept.perSecond(RUN_MS),
+      () => bare.perSecond(RUN_MS),
+    );
     const batches: number[] = [];
     for (let run = 0; run < RUNS; run++) batches.push(BATCH * (await batch.perSecond(RUN_MS)));
     return {
       'accept.vs_echo': figureOf(ratios(ours, theirs), { unit: 'ratio', goal: '>= 0.2' }),
+      'accept.vs_bare': figureOf(ratios(toBare.ours, toBare.theirs), { unit: 'ratio', goal: 'none' }),
+      'accept.bare_requests_per_second': figureOf(toBare.theirs, { unit: 'messages/s', goal: 'none' }),
       'accept.batch100_messages_per_second': figureOf(batches, { unit: 'messages/s', goal: 'none' }),
       'accept.requests_per_second': figureOf(ours, { unit: 'messages/s', goal: 'none' }),
       'accept.echo_requests_per_second': figureOf(theirs, { unit: 'requests/s', goal: 'none' }),
